@@ -1,0 +1,154 @@
+package core
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// claimHold is a claim that this process has written.
+type claimHold struct {
+	m            *Manager
+	key          string
+	login        *login // in the state in which the claim was written
+	refreshToken string
+	c            claim
+}
+
+// claim writes the right to send l's refresh token into the record, and returns
+// nil when the record has changed since l was read.
+//
+// The owner sends only when it knows that its claim was written less than half of
+// claimWait ago: one that was stopped in between writes it anew, and sees whether
+// it has been taken over.
+func (m *Manager) claim(ctx context.Context, key string, l *login, sent string) (*claimHold, error) {
+	c := claim{Attempt: newSecret(), Token: sent}
+	for range maxRounds {
+		written := startWatch()
+		claimed := l.clone()
+		claimed.Claim = &c
+		rev, err := m.swap(ctx, key, l.rev, claimed)
+		if err != nil {
+			// The write may have happened: go on only if the claim there is ours.
+			now, loadErr := m.load(ctx, key)
+			if loadErr != nil {
+				return nil, loadErr
+			}
+			if now == nil || now.Claim == nil || now.Claim.Attempt != c.Attempt {
+				return nil, nil
+			}
+			rev, claimed = now.rev, now.record
+		}
+		if rev == "" {
+			return nil, nil
+		}
+		l = newLogin(claimed, rev)
+		if written.elapsed() < claimWait/2 {
+			return &claimHold{m: m, key: key, login: l, refreshToken: l.RefreshToken, c: c}, nil
+		}
+		c.Beat++
+	}
+	return nil, storeError(errContended)
+}
+
+// renew shows the others that the owner lives. A claim that has gone, by a logout
+// or a take-over, is left as it is.
+func (h *claimHold) renew(ctx context.Context) {
+	h.c.Beat++
+	_ = h.update(ctx, func(r *record) { c := h.c; r.Claim = &c })
+}
+
+// release clears the claim after a send that gave nothing, noting whether the
+// refresh token may have been consumed all the same.
+func (h *claimHold) release(ctx context.Context, unanswered bool) {
+	err := h.update(ctx, func(r *record) {
+		r.Claim = nil
+		if unanswered {
+			r.Unanswered = h.c.Token
+		}
+	})
+	if err != nil {
+		h.m.log.WarnContext(ctx, "tokenwell: a claim could not be cleared; others will wait for it", "error", err)
+	}
+}
+
+// update changes the record for as long as the claim in it is ours.
+func (h *claimHold) update(ctx context.Context, change func(*record)) error {
+	for range maxRounds {
+		l, err := h.m.load(ctx, h.key)
+		if err != nil {
+			return err
+		}
+		if l == nil || l.Claim == nil || l.Claim.Attempt != h.c.Attempt {
+			return nil
+		}
+		r := l.clone()
+		change(r)
+		rev, err := h.m.swap(ctx, h.key, l.rev, r)
+		if err != nil || rev != "" {
+			return err
+		}
+	}
+	return storeError(errContended)
+}
+
+// awaitClaim waits until the record no longer carries the claim c as it is, or
+// until that has stood for claimWait on this machine's clock: then it is stale,
+// and its owner's refresh token may or may not have been sent.
+func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (stale bool, err error) {
+	standing := startWatch()
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		if err := sleep(ctx, pause/2+rand.N(pause)); err != nil {
+			return false, waitError(opRefresh, ctx)
+		}
+		waited := standing.elapsed() >= claimWait
+		value, rev, err := m.store.Peek(ctx, key)
+		if err != nil {
+			return false, storeError(err)
+		}
+		if !waited && rev != "" {
+			seen, err := m.decode(key, value, rev)
+			if err != nil {
+				return false, err
+			}
+			if seen.carries(c) {
+				continue
+			}
+		}
+		l, err := m.load(ctx, key) // Peek may be behind
+		if err != nil {
+			return false, err
+		}
+		if !l.carries(c) {
+			return false, nil
+		}
+		if waited {
+			return true, nil
+		}
+	}
+}
+
+func (l *login) carries(c *claim) bool { return l != nil && l.Claim != nil && *l.Claim == *c }
+
+// giveTime waits, after a refresh token that was taken over has been refused, for
+// its former owner to save what it was answered.
+func (h *claimHold) giveTime(ctx context.Context) error {
+	for range 4 {
+		if err := sleep(ctx, claimWait/4); err != nil {
+			return waitError(opRefresh, ctx)
+		}
+		h.renew(ctx)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

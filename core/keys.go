@@ -1,0 +1,47 @@
+package core
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+)
+
+// keys derives the names under which one manager's things lie. All of them are
+// under a digest of issuer and client, so that two managers can share a store and
+// a browser session; what is secret enters a store key only as its digest, so
+// that a dump of the store signs nobody in.
+type keys struct {
+	space  string
+	ticket string // in the browser's session
+	login  string // in the browser's session
+}
+
+func newKeys(issuer, clientID string) keys {
+	space := digest(issuer, clientID)[:22]
+	return keys{space: space, ticket: "tokenwell." + space + ".ticket", login: "tokenwell." + space + ".login"}
+}
+
+func (k keys) session(t Ticket) string     { return k.space + ":s:" + digest(string(t)) }
+func (k keys) pending(state string) string { return k.space + ":l:" + digest(state) }
+func (k keys) probe() string               { return k.space + ":ready" }
+
+// digest is SHA-256 over its parts, each with its length before it where there
+// are several, so that no two lists of parts read the same.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		if len(parts) > 1 {
+			_ = binary.Write(h, binary.BigEndian, uint64(len(p)))
+		}
+		h.Write([]byte(p))
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// newSecret returns 256 random bits as text.
+func newSecret() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

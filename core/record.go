@@ -1,0 +1,249 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"time"
+)
+
+const (
+	recordVersion = 1
+	// maxTokens bounds the tokens of one login: the one of the login itself and
+	// those for scopes, resources and parameters asked for by call.
+	maxTokens = 32
+)
+
+// record is one login as it lies in the Store. Times are Unix milliseconds.
+type record struct {
+	Version      int                    `json:"v"`
+	Issuer       string                 `json:"iss,omitempty"`
+	Subject      string                 `json:"sub,omitempty"`
+	SID          string                 `json:"sid,omitempty"`
+	IDToken      string                 `json:"id_token,omitempty"`
+	RefreshToken string                 `json:"refresh_token,omitempty"`
+	Tokens       map[string]storedToken `json:"tokens,omitempty"` // by slot
+	Created      int64                  `json:"created"`
+	Used         int64                  `json:"used"`
+	Expires      int64                  `json:"expires"`
+	Claim        *claim                 `json:"claim,omitempty"`
+	Unanswered   string                 `json:"unanswered,omitempty"` // digest of a refresh token that was sent and not answered
+}
+
+type storedToken struct {
+	AccessToken    string   `json:"access_token"`
+	Type           string   `json:"type"`
+	Scopes         []string `json:"scopes,omitempty"`
+	Expiry         int64    `json:"expiry,omitempty"` // 0: not known
+	RenewAt        int64    `json:"renew_at,omitempty"`
+	Obtained       int64    `json:"obtained"`
+	AfterRejection bool     `json:"after_rejection,omitempty"` // it replaced one that an API had refused
+}
+
+// claim is the right to send a refresh token, held by whoever wrote it.
+type claim struct {
+	Attempt string `json:"attempt"`
+	Beat    int    `json:"beat"`  // counts renewals, so that others see the owner live
+	Token   string `json:"token"` // digest of the refresh token
+}
+
+// clone returns a copy whose tokens can be changed.
+func (r *record) clone() *record {
+	c := *r
+	c.Tokens = maps.Clone(r.Tokens)
+	if c.Tokens == nil {
+		c.Tokens = make(map[string]storedToken)
+	}
+	return &c
+}
+
+// put stores t and drops what would let the record grow: expired tokens, then
+// the one obtained first.
+func (r *record) put(slot string, t storedToken, now int64) {
+	for s, old := range r.Tokens {
+		if s != "" && old.Expiry != 0 && old.Expiry <= now {
+			delete(r.Tokens, s)
+		}
+	}
+	r.Tokens[slot] = t
+	for len(r.Tokens) > maxTokens {
+		oldest, at := "", int64(math.MaxInt64)
+		for s, old := range r.Tokens {
+			if s != "" && s != slot && old.Obtained < at {
+				oldest, at = s, old.Obtained
+			}
+		}
+		delete(r.Tokens, oldest)
+	}
+}
+
+// login is a decoded record in one state, made ready for use and never changed.
+type login struct {
+	*record
+	rev    string
+	main   *heldToken // the token of slot ""
+	tokens map[string]*heldToken
+}
+
+// heldToken is a stored token with its times in order.
+type heldToken struct {
+	*Token
+	renewAt, expires int64 // math.MaxInt64: never
+	stored           storedToken
+}
+
+func newLogin(r *record, rev string) *login {
+	l := &login{record: r, rev: rev, tokens: make(map[string]*heldToken, len(r.Tokens))}
+	for slot, t := range r.Tokens {
+		h := &heldToken{stored: t, renewAt: math.MaxInt64, expires: math.MaxInt64}
+		var expiry time.Time
+		if t.Expiry != 0 {
+			h.expires, expiry = t.Expiry, time.UnixMilli(t.Expiry)
+		}
+		if t.RenewAt != 0 {
+			h.renewAt = t.RenewAt
+		}
+		h.Token = newToken(t.AccessToken, t.Type, t.Scopes, expiry)
+		l.tokens[slot] = h
+	}
+	l.main = l.tokens[""]
+	return l
+}
+
+func (l *login) token(slot string) *heldToken {
+	if slot == "" {
+		return l.main
+	}
+	return l.tokens[slot]
+}
+
+// alive reports whether h can still be used, which one that an API has rejected
+// cannot.
+func (h *heldToken) alive(now int64, rejected *Token) bool {
+	return h != nil && now < h.expires && !h.is(rejected)
+}
+
+// is reports whether t is the same access token.
+func (t *Token) is(other *Token) bool {
+	return t != nil && other != nil && t.AccessToken == other.AccessToken
+}
+
+// anyAlive reports whether some access token of the login can still be used.
+func (l *login) anyAlive(now int64, rejected *Token) bool {
+	for _, h := range l.tokens {
+		if h.alive(now, rejected) {
+			return true
+		}
+	}
+	return false
+}
+
+// endsAt is when the login ends by itself, in Unix milliseconds: its lifetime, or
+// earlier when nobody uses it.
+func (m *Manager) endsAt(r *record) int64 {
+	if m.cfg.IdleTimeout > 0 {
+		return min(r.Expires, r.Used+m.cfg.IdleTimeout.Milliseconds())
+	}
+	return r.Expires
+}
+
+func decodeLogin(value []byte, rev string) (*login, error) {
+	var r record
+	if err := json.Unmarshal(value, &r); err != nil {
+		return nil, &Error{Op: opStore, Err: errors.New("a session's record cannot be read")}
+	}
+	if r.Version < 1 || r.Version > recordVersion {
+		return nil, &Error{Op: opStore, Err: fmt.Errorf("a session's record is of version %d, this program reads up to %d", r.Version, recordVersion)}
+	}
+	return newLogin(&r, rev), nil
+}
+
+// load reads the current state of a login; nil when there is none.
+func (m *Manager) load(ctx context.Context, key string) (*login, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	value, rev, err := m.store.Load(ctx, key)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if rev == "" {
+		return nil, nil
+	}
+	l, err := m.decode(key, value, rev)
+	if err != nil {
+		return nil, err
+	}
+	if m.now().UnixMilli() >= m.endsAt(l.record) {
+		return nil, nil
+	}
+	return l, nil
+}
+
+// decode returns the login for a value of the Store, decoded once for each state.
+func (m *Manager) decode(key string, value []byte, rev string) (*login, error) {
+	if l, ok := m.logins.GetIfPresent(key); ok && l.rev == rev {
+		return l, nil
+	}
+	l, err := decodeLogin(value, rev)
+	if err != nil {
+		return nil, err
+	}
+	m.logins.Set(key, l)
+	return l, nil
+}
+
+// swap replaces the state rev of a login ("" creates) and returns the new
+// revision, "" when somebody else was first.
+func (m *Manager) swap(ctx context.Context, key, rev string, r *record) (string, error) {
+	r.Version = recordVersion
+	value, err := json.Marshal(r)
+	if err != nil {
+		return "", storeError(err)
+	}
+	ttl := time.Duration(m.endsAt(r)-m.now().UnixMilli()) * time.Millisecond
+	if ttl <= 0 {
+		return "", loginRequired(errors.New("the session has come to its end"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	newRev, err := m.store.Swap(ctx, key, rev, value, ttl)
+	if err != nil {
+		return "", storeError(err)
+	}
+	return newRev, nil
+}
+
+// remove deletes a login in whatever state it is and returns the one that the
+// winning read held; nil when there was none.
+func (m *Manager) remove(ctx context.Context, key string) (*login, error) {
+	for range maxRounds {
+		l, err := m.load(ctx, key)
+		if err != nil || l == nil {
+			return nil, err
+		}
+		deleted, err := m.drop(ctx, key, l.rev)
+		if err != nil {
+			return nil, err
+		}
+		if deleted {
+			return l, nil
+		}
+	}
+	return nil, storeError(errContended)
+}
+
+func (m *Manager) drop(ctx context.Context, key, rev string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	deleted, err := m.store.Delete(ctx, key, rev)
+	if err != nil {
+		return false, storeError(err)
+	}
+	m.logins.Invalidate(key)
+	return deleted, nil
+}
+
+var errContended = errors.New("others kept changing the session")

@@ -1,0 +1,286 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// claimWait is how long a claim must stand unchanged before another process
+	// takes it over: its owner has died, or has been cut off.
+	claimWait = 5 * time.Second
+	// unsavedFor is how long a result that the Store does not take is served
+	// without a look whether the session still exists.
+	unsavedFor = 30 * time.Second
+	// rejectedAgain is how long after a renewal forced by an API's refusal
+	// another such refusal forces none.
+	rejectedAgain = 30 * time.Second
+	// refreshLimit bounds one renewal as a whole, the waiting for others included.
+	refreshLimit = 2 * time.Minute
+	storeTimeout = 5 * time.Second
+	maxRounds    = 16
+)
+
+// renewal is what one flight is asked for.
+type renewal struct {
+	key      string
+	slot     string
+	req      TokenRequest
+	rejected *Token // never to be returned
+	byHand   bool   // rejected by nobody: a new token was asked for
+}
+
+// renew waits for the renewal of r, or for the end of the caller's own context.
+// The renewal itself goes on without the caller.
+func (m *Manager) renew(ctx context.Context, r renewal) (*Token, error) {
+	// A flight that was under way may have been asked for less, and come back
+	// with the very token that was rejected: then this caller's own flight starts.
+	for range 2 {
+		if ctx.Err() != nil {
+			return nil, waitError(opRefresh, ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, waitError(opRefresh, ctx)
+		case result := <-m.startRenewal(r):
+			if result.Err != nil {
+				return nil, result.Err
+			}
+			if tok := result.Val.(*Token); !tok.is(r.rejected) {
+				return tok, nil
+			}
+		}
+	}
+	return nil, &Error{Op: opRefresh, Err: errNotRenewed}
+}
+
+// startRenewal joins or starts the flight for r, on the manager's own context: a
+// browser that hangs up must not lose a rotated token.
+func (m *Manager) startRenewal(r renewal) <-chan singleflight.Result {
+	return m.flights.DoChan(r.key+" "+r.slot, func() (any, error) {
+		if !m.begin() {
+			return nil, errClosed
+		}
+		defer m.end()
+		ctx, cancel := context.WithTimeout(m.life, refreshLimit)
+		defer cancel()
+		return m.refresh(ctx, r)
+	})
+}
+
+// refresh gets a new token for r. One runs at a time for each login in this
+// process, and the claim in the Store makes it one at a time among all.
+func (m *Manager) refresh(ctx context.Context, r renewal) (*Token, error) {
+	unlock, err := m.locks.lock(ctx, r.key)
+	if err != nil {
+		return nil, waitError(opRefresh, ctx)
+	}
+	defer unlock()
+
+	tookOver := false // the claim was somebody else's: their answer may be on its way to the Store
+	for range maxRounds {
+		if tok, err := m.settle(ctx, r); tok != nil || err != nil {
+			return tok, err
+		}
+		l, err := m.load(ctx, r.key)
+		if err != nil {
+			return nil, err
+		}
+		if l == nil {
+			return nil, errSessionOver
+		}
+		tok, err := m.withoutSending(l, r)
+		if tok != nil || err != nil {
+			return tok, err
+		}
+		sent := digest(l.RefreshToken)
+		if l.Claim != nil && l.Claim.Token == sent {
+			stale, err := m.awaitClaim(ctx, r.key, l.Claim)
+			if err != nil {
+				return nil, err
+			}
+			if !stale {
+				continue
+			}
+			if tok, err := m.insteadOfResending(l, r); tok != nil || err != nil {
+				return tok, err
+			}
+			tookOver = true
+		}
+		if refusal, ok := m.refused.GetIfPresent(sent); ok {
+			return nil, m.refreshTokenDied(ctx, r.key, l, refusal)
+		}
+		hold, err := m.claim(ctx, r.key, l, sent)
+		if err != nil {
+			return nil, err
+		}
+		if hold == nil {
+			continue
+		}
+		a, err := m.send(ctx, hold, r)
+		var refusal *Error
+		switch {
+		case err == nil:
+			return m.accept(ctx, r, hold, a)
+		case errors.As(err, &refusal) && refusal.Code == "invalid_grant":
+			m.refused.Set(sent, refusal)
+			if tookOver {
+				tookOver = false
+				if err := hold.giveTime(ctx); err != nil {
+					return nil, err
+				}
+			}
+			hold.release(ctx, false)
+		default:
+			return m.sendFailed(ctx, r, hold, err)
+		}
+	}
+	return nil, storeError(errContended)
+}
+
+// withoutSending answers r from l where no request is called for, or possible.
+func (m *Manager) withoutSending(l *login, r renewal) (*Token, error) {
+	now := m.now().UnixMilli()
+	held := l.token(r.slot)
+	alive := held.alive(now, r.rejected)
+	switch {
+	case alive && now < held.renewAt:
+		return held.Token, nil // somebody else has renewed it
+	case !r.byHand && r.rejected != nil && held != nil && held.is(r.rejected) &&
+		held.stored.AfterRejection && now < held.stored.Obtained+rejectedAgain.Milliseconds():
+		return nil, &Error{Op: opRefresh, Err: errNotRenewed}
+	case l.RefreshToken == "" && alive:
+		return held.Token, nil
+	case l.RefreshToken == "":
+		return nil, loginRequired(errors.New("the session has no refresh token"))
+	}
+	if err := m.pacing.wait(r.key, m.now()); err != nil {
+		if alive {
+			return held.Token, nil
+		}
+		return nil, err
+	}
+	if l.Unanswered == digest(l.RefreshToken) {
+		return m.insteadOfResending(l, r)
+	}
+	return nil, nil
+}
+
+// insteadOfResending keeps a refresh token that may have been consumed from being
+// sent again while an access token lives: a provider that detects reuse would
+// revoke that one too. It returns neither token nor error when nothing lives.
+func (m *Manager) insteadOfResending(l *login, r renewal) (*Token, error) {
+	now := m.now().UnixMilli()
+	if held := l.token(r.slot); held.alive(now, r.rejected) {
+		return held.Token, nil
+	}
+	if l.anyAlive(now, r.rejected) {
+		return nil, &Error{Op: opRefresh, transient: true, Err: errors.New("an earlier refresh was sent and not answered; it is not repeated while an access token of this login lives")}
+	}
+	return nil, nil
+}
+
+// send posts the refresh token while the claim is kept alive.
+func (m *Manager) send(ctx context.Context, hold *claimHold, r renewal) (*answer, error) {
+	form := url.Values{"grant_type": {opRefresh}, "refresh_token": {hold.refreshToken}}
+	if err := r.req.fill(form); err != nil {
+		return nil, err
+	}
+	type result struct {
+		a   *answer
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		a, err := m.requestToken(ctx, opRefresh, form)
+		done <- result{a, err}
+	}()
+	beat := time.NewTicker(claimWait / 4)
+	defer beat.Stop()
+	for {
+		select {
+		case got := <-done:
+			return got.a, got.err
+		case <-beat.C:
+			hold.renew(ctx)
+		}
+	}
+}
+
+// sendFailed clears the claim and answers with what is still alive. The next try
+// waits for as long as the provider asked, or for a growing while.
+func (m *Manager) sendFailed(ctx context.Context, r renewal, hold *claimHold, err error) (*Token, error) {
+	var e *Error
+	unanswered := errors.As(err, &e) && errors.Is(e.Err, errUnanswered)
+	hold.release(ctx, unanswered)
+	m.pacing.failed(r.key, m.now(), err)
+	if held := hold.login.token(r.slot); held.alive(m.now().UnixMilli(), r.rejected) {
+		m.log.WarnContext(ctx, "tokenwell: refresh failed; the live token is used", "error", err)
+		return held.Token, nil
+	}
+	m.log.ErrorContext(ctx, "tokenwell: refresh failed", "error", err)
+	return nil, err
+}
+
+// refreshTokenDied ends the session whose refresh token the provider refused, if
+// it still is in the state l.
+func (m *Manager) refreshTokenDied(ctx context.Context, key string, l *login, refusal *Error) error {
+	deleted, err := m.drop(ctx, key, l.rev)
+	if err != nil {
+		m.log.ErrorContext(ctx, "tokenwell: a dead session could not be deleted", "error", err)
+	}
+	if deleted {
+		m.sessionEnded(ctx, l, EndRefreshTokenRefused)
+	}
+	return loginRequired(refusal)
+}
+
+// accept checks and saves what the provider granted.
+func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *answer) (*Token, error) {
+	m.pacing.succeeded(r.key)
+	g := &grant{key: r.key, slot: r.slot, sent: hold.c.Token, answer: a, token: m.stored(a, r.req.Scopes)}
+	g.token.AfterRejection = r.rejected != nil && !r.byHand
+	changed := false
+	if a.idToken != "" {
+		renewed, err := m.checkRefreshedIDToken(ctx, hold.login, a.idToken)
+		switch {
+		case errors.Is(err, errKeysUnreachable):
+			m.log.WarnContext(ctx, "tokenwell: a refreshed ID token could not be checked; the old one is kept", "error", err)
+		case err != nil:
+			return nil, m.refuseIdentity(ctx, r.key, a, err)
+		default:
+			g.idToken, changed = a.idToken, renewed
+		}
+	}
+	l, err := m.save(ctx, g)
+	switch {
+	case errors.Is(err, ErrLoginRequired):
+		return nil, err
+	case err != nil:
+		m.keepUnsaved(g, hold.login.record)
+		m.log.ErrorContext(ctx, "tokenwell: a refresh could not be saved yet", "error", err)
+	case changed:
+		if err := m.claimsChanged(ctx, r.key, l); err != nil {
+			return nil, err
+		}
+	}
+	return newToken(a.accessToken, a.tokenType, g.token.Scopes, a.expiry), nil
+}
+
+// refuseIdentity ends a session whose refresh came back with somebody else's ID
+// token, or one that cannot be believed. What the answer held is never stored.
+func (m *Manager) refuseIdentity(ctx context.Context, key string, a *answer, cause error) error {
+	m.revoke(ctx, a.refreshToken)
+	l, err := m.remove(ctx, key)
+	if err != nil {
+		m.log.ErrorContext(ctx, "tokenwell: a refused session could not be deleted", "error", err)
+	}
+	if l != nil {
+		m.sessionEnded(ctx, l, EndRefused)
+	}
+	return loginRequired(&Error{Op: opRefresh, Err: cause})
+}

@@ -1,0 +1,163 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// TokenRequest says which token is wanted. The zero value is the one that the
+// configuration describes.
+//
+// Field by field, what a wrapping [TokenRetriever] sets comes first, then the
+// options of the call or of [WithOptions], then those of [UserToken], then
+// [Config].
+type TokenRequest struct {
+	Registration string        // "" is the application itself
+	Scopes       []string      // nil: unset; empty: none
+	Resource     string        // RFC 8707: where the token is to be used
+	Params       url.Values    // further parameters for the token endpoint; nil: unset
+	ForceRenewal bool          // ask anew, whatever is stored
+	Rejected     *Token        // the token that the API refused, if any; set with ForceRenewal after a 401
+	HTTP         *http.Request // the outgoing request, to be read only; never nil: an empty one when asked by hand
+
+	manager *Manager // of the named client that asks; nil: the context's
+}
+
+// TokenOption asks for something other than what is configured.
+type TokenOption func(*TokenRequest)
+
+// WithScopes asks for these scopes; without arguments, for none.
+func WithScopes(scopes ...string) TokenOption {
+	scopes = append([]string{}, scopes...)
+	return func(r *TokenRequest) { r.Scopes = scopes }
+}
+
+// WithResource asks for a token for this resource (RFC 8707).
+func WithResource(resource string) TokenOption {
+	return func(r *TokenRequest) { r.Resource = resource }
+}
+
+// WithParams adds parameters to the token request. Those that are the protocol's
+// own (grant_type, client_id and the like) are refused when the token is asked for.
+func WithParams(params url.Values) TokenOption {
+	return func(r *TokenRequest) { r.Params = params }
+}
+
+// WithForceRenewal asks for a new token though the stored one may be alive.
+func WithForceRenewal() TokenOption {
+	return func(r *TokenRequest) { r.ForceRenewal = true }
+}
+
+type optionsKey struct{}
+
+// WithOptions returns a context that applies opts to the token of the one
+// outgoing request of a named client that is made with it. They do not reach
+// calls nested in that request, nor the requests of a redirect's further steps
+// when they force a renewal.
+func WithOptions(ctx context.Context, opts ...TokenOption) context.Context {
+	outer, _ := ctx.Value(optionsKey{}).([]TokenOption)
+	return context.WithValue(ctx, optionsKey{}, slices.Concat(outer, opts))
+}
+
+// takeOptions applies the context's options to req and returns a context
+// without them, for whatever is called on the way to the token.
+func takeOptions(ctx context.Context, req *TokenRequest) context.Context {
+	opts, _ := ctx.Value(optionsKey{}).([]TokenOption)
+	if len(opts) == 0 {
+		return ctx
+	}
+	for _, opt := range opts {
+		opt(req)
+	}
+	return context.WithValue(ctx, optionsKey{}, []TokenOption(nil))
+}
+
+// withDefaults fills what req leaves unset from d.
+func (r TokenRequest) withDefaults(d *TokenRequest) TokenRequest {
+	if r.Registration == "" {
+		r.Registration = d.Registration
+	}
+	if r.Scopes == nil {
+		r.Scopes = d.Scopes
+	}
+	if r.Resource == "" {
+		r.Resource = d.Resource
+	}
+	if r.Params == nil {
+		r.Params = d.Params
+	}
+	r.ForceRenewal = r.ForceRenewal || d.ForceRenewal
+	return r
+}
+
+// slot names the token that r asks for within a login: equal for requests that
+// only differ in the order of their scopes, "" for the token of the login itself.
+func (r *TokenRequest) slot() string {
+	if len(r.Scopes) == 0 && r.Resource == "" && len(r.Params) == 0 {
+		return ""
+	}
+	scopes := slices.Compact(slices.Sorted(slices.Values(r.Scopes)))
+	// url.Values encodes sorted by key; JSON keeps the three apart.
+	text, _ := json.Marshal([]string{strings.Join(scopes, " "), r.Resource, r.Params.Encode()})
+	return string(text)
+}
+
+// fill writes what r asks for into the form of a token request. What the caller
+// gave replaces what stands there; the protocol's own parameters stay ours.
+func (r *TokenRequest) fill(form url.Values) error {
+	if err := checkParams(r.Params, "TokenRequest.Params"); err != nil {
+		return err
+	}
+	for name, values := range r.Params {
+		form[name] = values
+	}
+	if len(r.Scopes) > 0 {
+		form.Set("scope", strings.Join(r.Scopes, " "))
+	}
+	if r.Resource != "" {
+		form.Set("resource", r.Resource)
+	}
+	return nil
+}
+
+// ownParams are the parameters that decide who asks and with what right; letting
+// a caller replace one would break the protocol rather than extend it.
+var ownParams = []string{
+	"client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_challenge",
+	"code_challenge_method", "code_verifier", "grant_type", "nonce", "redirect_uri", "refresh_token",
+	"response_mode", "response_type", "state",
+}
+
+func checkParams(params url.Values, field string) error {
+	for name := range params {
+		if slices.Contains(ownParams, name) {
+			return configError("%s: %q belongs to the protocol and cannot be set", field, name)
+		}
+	}
+	return nil
+}
+
+func (r TokenRequest) redacted() string {
+	names := make([]string, 0, len(r.Params))
+	for name := range r.Params {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return fmt.Sprintf("core.TokenRequest{Registration:%q Scopes:%v Resource:%q Params:%v ForceRenewal:%t}",
+		r.Registration, r.Scopes, r.Resource, names, r.ForceRenewal)
+}
+
+// Format implements fmt.Formatter without the values of parameters or any token.
+func (r TokenRequest) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, r.redacted()) }
+
+// LogValue implements slog.LogValuer, as Format does.
+func (r TokenRequest) LogValue() slog.Value { return slog.StringValue(r.redacted()) }
+
+// MarshalJSON implements json.Marshaler, as Format does.
+func (r TokenRequest) MarshalJSON() ([]byte, error) { return json.Marshal(r.redacted()) }

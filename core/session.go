@@ -1,0 +1,151 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+// Session is the browser's half of a login: the framework's session, in which
+// Tokenwell keeps a ticket and one secret for logins under way. Never a token.
+//
+// The adapters implement it over gin-contrib/sessions and gorilla/sessions.
+// A session that cannot be read is an error; one that holds no such key is "".
+// Renew drops everything in it and gives it a new identity, against session
+// fixation; nothing reaches the browser before Save. A Session is used by one
+// goroutine.
+type Session interface {
+	Get(key string) (string, error)
+	Set(key, value string)
+	Delete(key string)
+	Renew() error
+	Save() error
+}
+
+// SessionFunc opens the session of a request's browser. It is called once for
+// each request, and should do no work before the session is used.
+type SessionFunc func(http.ResponseWriter, *http.Request) (Session, error)
+
+// ContextKey is a key under which a context that answers to string keys only,
+// such as a *gin.Context, gives the request's own context. The adapters set it.
+const ContextKey = "github.com/tokenwell/tokenwell"
+
+type bindingKey struct{}
+
+// binding ties a context to a user of one manager. Bindings of several managers
+// form a chain.
+type binding struct {
+	m       *Manager
+	outer   *binding
+	session Session // nil for a ticket handed to a job
+
+	once   sync.Once
+	ticket Ticket
+	key    string // under which the record lies
+	login  loginState
+	err    error
+
+	seen atomic.Pointer[login] // the newest decoded record this request has met
+}
+
+// read takes the ticket from the session, once: frameworks' sessions are lazy and
+// not safe for concurrent use.
+func (b *binding) read() error {
+	b.once.Do(func() {
+		if b.session == nil { // it could not even be opened
+			if b.err == nil {
+				b.err = errNoTicket
+			}
+			return
+		}
+		b.ticket, b.login, b.err = b.m.readSession(b.session)
+		if b.err == nil && b.ticket == "" {
+			b.err = errNoTicket
+		}
+		if b.ticket != "" {
+			b.key = b.m.keys.session(b.ticket)
+		}
+	})
+	return b.err
+}
+
+// NewContext returns a context that carries m and the user of this browser
+// session, if one is signed in. s is read when a token is first asked for.
+func (m *Manager) NewContext(ctx context.Context, s Session) context.Context {
+	if m == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, bindingKey{}, &binding{m: m, outer: bindings(ctx), session: s})
+}
+
+// From returns the manager that was put into ctx last, or nil. The methods of a
+// nil *Manager answer with [ErrNoManager].
+func From(ctx context.Context) *Manager {
+	if b := bindings(ctx); b != nil {
+		return b.m
+	}
+	return nil
+}
+
+func bindings(ctx context.Context) *binding {
+	if b, ok := ctx.Value(bindingKey{}).(*binding); ok {
+		return b
+	}
+	if inner, ok := ctx.Value(ContextKey).(context.Context); ok {
+		b, _ := inner.Value(bindingKey{}).(*binding)
+		return b
+	}
+	return nil
+}
+
+// binding returns the innermost binding of ctx that is m's, or nil, and the
+// context to wait with: ctx itself, or the request's where ctx only leads there.
+func (m *Manager) binding(ctx context.Context) (*binding, context.Context) {
+	b, ok := ctx.Value(bindingKey{}).(*binding)
+	if !ok {
+		if inner, found := ctx.Value(ContextKey).(context.Context); found {
+			b, _ = inner.Value(bindingKey{}).(*binding)
+			if ctx.Done() == nil {
+				ctx = inner
+			}
+		}
+	}
+	for b != nil && b.m != m {
+		b = b.outer
+	}
+	return b, ctx
+}
+
+// loginState is what a browser session holds beside the ticket: the secret that
+// binds logins under way to this browser. The secret changes at each login; the
+// previous one still serves the logins that other tabs had started by then.
+type loginState struct {
+	Secret   string `json:"s,omitempty"`
+	Previous string `json:"p,omitempty"`
+	Renewed  int64  `json:"t,omitempty"` // Unix seconds of the last login
+	Done     string `json:"d,omitempty"` // digest of the state that was used last
+}
+
+// readSession returns what the browser's session holds of m's.
+func (m *Manager) readSession(s Session) (Ticket, loginState, error) {
+	var state loginState
+	ticket, err := s.Get(m.keys.ticket)
+	if err != nil {
+		return "", state, &Error{Op: opSession, transient: true, Err: err}
+	}
+	text, err := s.Get(m.keys.login)
+	if err != nil {
+		return "", state, &Error{Op: opSession, transient: true, Err: err}
+	}
+	if text != "" && json.Unmarshal([]byte(text), &state) != nil {
+		state = loginState{} // not ours: as if no login were under way
+	}
+	return Ticket(ticket), state, nil
+}
+
+func (m *Manager) writeLoginState(s Session, state loginState) {
+	text, _ := json.Marshal(state)
+	s.Set(m.keys.login, string(text))
+}

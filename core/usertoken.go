@@ -1,0 +1,160 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// GetUserAccessToken returns an access token of the user who is signed in in ctx,
+// renewed if it has to be. The token of the login is returned at once while it is
+// fresh; shortly before it expires it is still returned at once, and renewed
+// behind the caller; once it has expired the caller waits for the renewal, which
+// all callers share and none can interrupt by leaving.
+//
+// Options ask for another token of the same login, with its own scopes, resource
+// or parameters, or for a renewal now.
+//
+// It fails with [ErrLoginRequired] when the user has to sign in, with an *[Error]
+// when the provider or the store fails and no live token is left, and with an
+// *Error that wraps the context's error when ctx ends first. It is safe for
+// concurrent use.
+func (m *Manager) GetUserAccessToken(ctx context.Context, opts ...TokenOption) (*Token, error) {
+	if m == nil {
+		return nil, ErrNoManager
+	}
+	if len(opts) == 0 {
+		return m.tokenOfLogin(ctx)
+	}
+	var req TokenRequest
+	for _, opt := range opts {
+		opt(&req)
+	}
+	return m.userToken(ctx, req)
+}
+
+// tokenOfLogin is userToken for the commonest request: the login's own token,
+// found fresh without an allocation.
+func (m *Manager) tokenOfLogin(ctx context.Context) (*Token, error) {
+	b, ctx := m.binding(ctx)
+	l, err := m.currentLogin(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if l != nil && l.main != nil {
+		now := m.now().UnixMilli()
+		if now < l.main.renewAt && now < l.main.expires && now < l.calmUntil(m) {
+			return l.main.Token, nil
+		}
+	}
+	return m.serve(ctx, b, l, &TokenRequest{})
+}
+
+func (m *Manager) userToken(ctx context.Context, req TokenRequest) (*Token, error) {
+	if req.Registration != "" {
+		return nil, configError("TokenRequest.Registration: %q: a user's token is always the application's own", req.Registration)
+	}
+	if err := checkParams(req.Params, "TokenRequest.Params"); err != nil {
+		return nil, err
+	}
+	b, ctx := m.binding(ctx)
+	l, err := m.currentLogin(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return m.serve(ctx, b, l, &req)
+}
+
+// currentLogin reads the login of b: nil, without an error, when the Store is
+// down but this process holds a result for it that is not saved yet.
+func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) {
+	if b == nil {
+		return nil, errNoTicket
+	}
+	if err := b.read(); err != nil {
+		return nil, err
+	}
+	value, rev, err := m.store.Peek(ctx, b.key)
+	if err == nil && rev == "" {
+		value, rev, err = m.store.Load(ctx, b.key)
+	}
+	switch {
+	case err != nil && m.unsaved.has(b.key):
+		return nil, nil
+	case err != nil:
+		return nil, storeError(err)
+	case rev == "":
+		return nil, errSessionOver
+	}
+	if l := b.seen.Load(); l != nil && l.rev == rev {
+		return l, nil
+	}
+	l, err := m.decode(b.key, value, rev)
+	if err != nil {
+		return nil, err
+	}
+	b.seen.Store(l)
+	return l, nil
+}
+
+var errSessionOver = loginRequired(errors.New("the session has ended"))
+
+// calmUntil is the moment, in Unix milliseconds, before which the login needs
+// neither its end looked at nor its use noted.
+func (l *login) calmUntil(m *Manager) int64 {
+	if m.cfg.IdleTimeout > 0 {
+		return min(l.Expires, l.Used+m.cfg.IdleTimeout.Milliseconds()/10)
+	}
+	return l.Expires
+}
+
+// serve answers req from l, or by a renewal.
+func (m *Manager) serve(ctx context.Context, b *binding, l *login, req *TokenRequest) (*Token, error) {
+	r := renewal{key: b.key, slot: req.slot(), req: *req, rejected: req.Rejected}
+	r.req.HTTP = nil // the renewal outlives the request
+	if l == nil {
+		return m.renew(ctx, r)
+	}
+	now := m.now().UnixMilli()
+	if now >= m.endsAt(l.record) {
+		_, _ = m.drop(ctx, b.key, l.rev)
+		return nil, errSessionOver
+	}
+	if b.session != nil && now >= l.calmUntil(m) {
+		m.touch(ctx, b.key, l, now)
+	}
+	held := l.token(r.slot)
+	if req.ForceRenewal && r.rejected == nil && held != nil {
+		r.rejected, r.byHand = held.Token, true
+	}
+	if held.alive(now, r.rejected) {
+		if now >= held.renewAt && l.RefreshToken != "" {
+			m.startRenewal(r) // nobody waits for it
+		}
+		return held.Token, nil
+	}
+	return m.renew(ctx, r)
+}
+
+// touch notes that a browser used the login. Losing the race to another write is
+// fine: the next request notes it.
+func (m *Manager) touch(ctx context.Context, key string, l *login, now int64) {
+	used := l.clone()
+	used.Used = now
+	if _, err := m.swap(ctx, key, l.rev, used); err != nil {
+		m.log.WarnContext(ctx, "tokenwell: the use of a session could not be noted", "error", err)
+	}
+}
+
+// renewIn returns how long after it was obtained a token that lives for life is
+// renewed. The window before its expiry is at most a fifth of its life, and
+// starts with some jitter, so that tokens of one moment are not renewed in one.
+func (m *Manager) renewIn(life time.Duration) time.Duration {
+	early := m.cfg.RefreshEarly
+	if early == 0 {
+		early = time.Minute
+	}
+	early = min(early, life/5)
+	return life - early + time.Duration(rand.Float64()*float64(early)/10)
+}
