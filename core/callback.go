@@ -144,7 +144,7 @@ func (m *Manager) createLogin(ctx context.Context, r *record) (*login, Ticket, e
 	if err != nil {
 		return nil, "", err
 	}
-	return newLogin(r, rev), ticket, nil
+	return m.newLogin(r, rev), ticket, nil
 }
 
 // admit lets the application refuse a stored login, and gives the browser its new

@@ -42,7 +42,7 @@ func (m *Manager) claim(ctx context.Context, key string, l *login, sent string) 
 		if rev == "" {
 			return nil, nil
 		}
-		l = newLogin(claimed, rev)
+		l = m.newLogin(claimed, rev)
 		if written.elapsed() < claimWait/2 {
 			return &claimHold{m: m, key: key, login: l, refreshToken: l.RefreshToken, c: c}, nil
 		}

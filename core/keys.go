@@ -18,7 +18,7 @@ type keys struct {
 }
 
 func newKeys(issuer, clientID string) keys {
-	space := digest(issuer, clientID)[:22]
+	space := digest(issuer, clientID)[:16]
 	return keys{space: space, ticket: "tokenwell." + space + ".ticket", login: "tokenwell." + space + ".login"}
 }
 
@@ -29,14 +29,16 @@ func (k keys) probe() string               { return k.space + ":ready" }
 // digest is SHA-256 over its parts, each with its length before it where there
 // are several, so that no two lists of parts read the same.
 func digest(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		if len(parts) > 1 {
-			_ = binary.Write(h, binary.BigEndian, uint64(len(p)))
+	text := []byte(parts[0])
+	if len(parts) > 1 {
+		text = text[:0]
+		for _, p := range parts {
+			text = binary.BigEndian.AppendUint64(text, uint64(len(p)))
+			text = append(text, p...)
 		}
-		h.Write([]byte(p))
 	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(text)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // newSecret returns 256 random bits as text.

@@ -82,10 +82,11 @@ func (r *record) put(slot string, t storedToken, now int64) {
 
 // login is a decoded record in one state, made ready for use and never changed.
 type login struct {
+	rev        string
+	quietUntil int64  // until then mainToken is the whole answer to whoever asks for it
+	mainToken  *Token // of slot ""
+	tokens     map[string]*heldToken
 	*record
-	rev    string
-	main   *heldToken // the token of slot ""
-	tokens map[string]*heldToken
 }
 
 // heldToken is a stored token with its times in order.
@@ -95,7 +96,7 @@ type heldToken struct {
 	stored           storedToken
 }
 
-func newLogin(r *record, rev string) *login {
+func (m *Manager) newLogin(r *record, rev string) *login {
 	l := &login{record: r, rev: rev, tokens: make(map[string]*heldToken, len(r.Tokens))}
 	for slot, t := range r.Tokens {
 		h := &heldToken{stored: t, renewAt: math.MaxInt64, expires: math.MaxInt64}
@@ -109,16 +110,14 @@ func newLogin(r *record, rev string) *login {
 		h.Token = newToken(t.AccessToken, t.Type, t.Scopes, expiry)
 		l.tokens[slot] = h
 	}
-	l.main = l.tokens[""]
+	if h := l.tokens[""]; h != nil {
+		l.mainToken = h.Token
+		l.quietUntil = min(h.renewAt, h.expires, m.endsAt(r), m.touchAt(r))
+	}
 	return l
 }
 
-func (l *login) token(slot string) *heldToken {
-	if slot == "" {
-		return l.main
-	}
-	return l.tokens[slot]
-}
+func (l *login) token(slot string) *heldToken { return l.tokens[slot] }
 
 // alive reports whether h can still be used, which one that an API has rejected
 // cannot.
@@ -150,7 +149,7 @@ func (m *Manager) endsAt(r *record) int64 {
 	return r.Expires
 }
 
-func decodeLogin(value []byte, rev string) (*login, error) {
+func (m *Manager) decodeLogin(value []byte, rev string) (*login, error) {
 	var r record
 	if err := json.Unmarshal(value, &r); err != nil {
 		return nil, &Error{Op: opStore, Err: errors.New("a session's record cannot be read")}
@@ -158,7 +157,7 @@ func decodeLogin(value []byte, rev string) (*login, error) {
 	if r.Version < 1 || r.Version > recordVersion {
 		return nil, &Error{Op: opStore, Err: fmt.Errorf("a session's record is of version %d, this program reads up to %d", r.Version, recordVersion)}
 	}
-	return newLogin(&r, rev), nil
+	return m.newLogin(&r, rev), nil
 }
 
 // load reads the current state of a login; nil when there is none.
@@ -187,7 +186,7 @@ func (m *Manager) decode(key string, value []byte, rev string) (*login, error) {
 	if l, ok := m.logins.GetIfPresent(key); ok && l.rev == rev {
 		return l, nil
 	}
-	l, err := decodeLogin(value, rev)
+	l, err := m.decodeLogin(value, rev)
 	if err != nil {
 		return nil, err
 	}

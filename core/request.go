@@ -67,15 +67,20 @@ func WithOptions(ctx context.Context, opts ...TokenOption) context.Context {
 
 // takeOptions applies the context's options to req and returns a context
 // without them, for whatever is called on the way to the token.
-func takeOptions(ctx context.Context, req *TokenRequest) context.Context {
+func takeOptions(ctx context.Context, req TokenRequest) (context.Context, TokenRequest) {
 	opts, _ := ctx.Value(optionsKey{}).([]TokenOption)
 	if len(opts) == 0 {
-		return ctx
+		return ctx, req
 	}
+	return context.WithValue(ctx, optionsKey{}, []TokenOption(nil)), req.with(opts)
+}
+
+// with returns req with opts applied.
+func (r TokenRequest) with(opts []TokenOption) TokenRequest {
 	for _, opt := range opts {
-		opt(req)
+		opt(&r)
 	}
-	return context.WithValue(ctx, optionsKey{}, []TokenOption(nil))
+	return r
 }
 
 // withDefaults fills what req leaves unset from d.
@@ -106,6 +111,12 @@ func (r *TokenRequest) slot() string {
 	// url.Values encodes sorted by key; JSON keeps the three apart.
 	text, _ := json.Marshal([]string{strings.Join(scopes, " "), r.Resource, r.Params.Encode()})
 	return string(text)
+}
+
+// plain reports whether r asks for the token of the login itself, whichever it is.
+func (r *TokenRequest) plain() bool {
+	return r.Registration == "" && len(r.Scopes) == 0 && r.Resource == "" && len(r.Params) == 0 &&
+		!r.ForceRenewal && r.Rejected == nil
 }
 
 // fill writes what r asks for into the form of a token request. What the caller

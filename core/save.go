@@ -59,7 +59,7 @@ func (m *Manager) save(ctx context.Context, g *grant) (*login, error) {
 		case err != nil && errors.Is(err, ErrLoginRequired):
 			return nil, err
 		case err == nil && rev != "":
-			saved := newLogin(r, rev)
+			saved := m.newLogin(r, rev)
 			m.logins.Set(g.key, saved)
 			return saved, nil
 		case err != nil:

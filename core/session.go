@@ -37,17 +37,17 @@ type bindingKey struct{}
 // binding ties a context to a user of one manager. Bindings of several managers
 // form a chain.
 type binding struct {
-	m       *Manager
+	// What every call for a token looks at comes first, and close together.
+	m    *Manager
+	once sync.Once
+	key  string                // under which the record lies
+	seen atomic.Pointer[login] // the newest decoded record this request has met
+	err  error
+
 	outer   *binding
 	session Session // nil for a ticket handed to a job
-
-	once   sync.Once
-	ticket Ticket
-	key    string // under which the record lies
-	login  loginState
-	err    error
-
-	seen atomic.Pointer[login] // the newest decoded record this request has met
+	ticket  Ticket
+	login   loginState
 }
 
 // read takes the ticket from the session, once: frameworks' sessions are lazy and

@@ -24,8 +24,7 @@ func (c *namedClient) roundTrip(ctx context.Context, r *http.Request) (*http.Res
 		closeBody(r)
 		return nil, &Error{Op: opClient, Err: err}
 	}
-	req := TokenRequest{HTTP: r, manager: c.m}
-	ctx = takeOptions(ctx, &req)
+	ctx, req := takeOptions(ctx, TokenRequest{HTTP: r, manager: c.m})
 	if r.Response != nil {
 		req.ForceRenewal = false // a redirect's next step: the renewal has been made
 	}

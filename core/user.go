@@ -57,7 +57,7 @@ func (m *Manager) User(ctx context.Context) (*User, error) {
 	if l == nil || m.now().UnixMilli() >= m.endsAt(l.record) {
 		return nil, errSessionOver
 	}
-	if now := m.now().UnixMilli(); b.session != nil && now >= l.calmUntil(m) {
+	if now := m.now().UnixMilli(); b.session != nil && now >= m.touchAt(l.record) {
 		m.touch(ctx, b.key, l, now)
 	}
 	return l.user(), nil

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -27,11 +28,7 @@ func (m *Manager) GetUserAccessToken(ctx context.Context, opts ...TokenOption) (
 	if len(opts) == 0 {
 		return m.tokenOfLogin(ctx)
 	}
-	var req TokenRequest
-	for _, opt := range opts {
-		opt(&req)
-	}
-	return m.userToken(ctx, req)
+	return m.userToken(ctx, TokenRequest{}.with(opts))
 }
 
 // tokenOfLogin is userToken for the commonest request: the login's own token,
@@ -42,16 +39,16 @@ func (m *Manager) tokenOfLogin(ctx context.Context) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l != nil && l.main != nil {
-		now := m.now().UnixMilli()
-		if now < l.main.renewAt && now < l.main.expires && now < l.calmUntil(m) {
-			return l.main.Token, nil
-		}
+	if l != nil && m.now().UnixMilli() < l.quietUntil {
+		return l.mainToken, nil
 	}
-	return m.serve(ctx, b, l, &TokenRequest{})
+	return m.serve(ctx, b, l, TokenRequest{})
 }
 
 func (m *Manager) userToken(ctx context.Context, req TokenRequest) (*Token, error) {
+	if req.plain() {
+		return m.tokenOfLogin(ctx)
+	}
 	if req.Registration != "" {
 		return nil, configError("TokenRequest.Registration: %q: a user's token is always the application's own", req.Registration)
 	}
@@ -63,7 +60,7 @@ func (m *Manager) userToken(ctx context.Context, req TokenRequest) (*Token, erro
 	if err != nil {
 		return nil, err
 	}
-	return m.serve(ctx, b, l, &req)
+	return m.serve(ctx, b, l, req)
 }
 
 // currentLogin reads the login of b: nil, without an error, when the Store is
@@ -100,18 +97,18 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 
 var errSessionOver = loginRequired(errors.New("the session has ended"))
 
-// calmUntil is the moment, in Unix milliseconds, before which the login needs
-// neither its end looked at nor its use noted.
-func (l *login) calmUntil(m *Manager) int64 {
+// touchAt is the moment, in Unix milliseconds, from which on the next use of a
+// login is noted.
+func (m *Manager) touchAt(r *record) int64 {
 	if m.cfg.IdleTimeout > 0 {
-		return min(l.Expires, l.Used+m.cfg.IdleTimeout.Milliseconds()/10)
+		return r.Used + m.cfg.IdleTimeout.Milliseconds()/10
 	}
-	return l.Expires
+	return math.MaxInt64
 }
 
 // serve answers req from l, or by a renewal.
-func (m *Manager) serve(ctx context.Context, b *binding, l *login, req *TokenRequest) (*Token, error) {
-	r := renewal{key: b.key, slot: req.slot(), req: *req, rejected: req.Rejected}
+func (m *Manager) serve(ctx context.Context, b *binding, l *login, req TokenRequest) (*Token, error) {
+	r := renewal{key: b.key, slot: req.slot(), req: req, rejected: req.Rejected}
 	r.req.HTTP = nil // the renewal outlives the request
 	if l == nil {
 		return m.renew(ctx, r)
@@ -121,7 +118,7 @@ func (m *Manager) serve(ctx context.Context, b *binding, l *login, req *TokenReq
 		_, _ = m.drop(ctx, b.key, l.rev)
 		return nil, errSessionOver
 	}
-	if b.session != nil && now >= l.calmUntil(m) {
+	if b.session != nil && now >= m.touchAt(l.record) {
 		m.touch(ctx, b.key, l, now)
 	}
 	held := l.token(r.slot)

@@ -3,7 +3,6 @@ package store
 import (
 	"container/heap"
 	"context"
-	"hash/maphash"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -12,7 +11,7 @@ import (
 )
 
 const (
-	shardCount = 256
+	shardCount = 256 // as many as the top byte of a product names
 	// shardLimit bounds the memory that strangers can fill by starting logins:
 	// 16 million keys in all.
 	shardLimit = 1 << 16
@@ -31,7 +30,6 @@ const (
 // small batches, by a timer for each 256th of the store, and the memory they
 // took is given back. It owns no goroutine and needs no closing.
 type Memory struct {
-	seed   maphash.Seed
 	shards [shardCount]*shard
 }
 
@@ -55,15 +53,21 @@ type entry struct {
 
 // NewMemory returns an empty Memory.
 func NewMemory() *Memory {
-	m := &Memory{seed: maphash.MakeSeed()}
+	m := &Memory{}
 	for i := range m.shards {
 		m.shards[i] = &shard{entries: make(map[string]*entry)}
 	}
 	return m
 }
 
+// shard returns the shard of key. The keys that this store is made for end in a
+// digest, so their last bytes, well mixed, spread them evenly.
 func (m *Memory) shard(key string) *shard {
-	return m.shards[maphash.String(m.seed, key)%shardCount]
+	var tail uint64
+	for i := max(0, len(key)-8); i < len(key); i++ {
+		tail = tail<<8 | uint64(key[i])
+	}
+	return m.shards[tail*0x9e3779b97f4a7c15>>56]
 }
 
 // Load implements [Store].
