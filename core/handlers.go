@@ -142,6 +142,9 @@ func browserHandler(src ManagerSource, method string, serve func(*Manager, Sessi
 func (m *Manager) landing(r *http.Request, target string) string {
 	local := LocalPath(target)
 	p, _, _ := strings.Cut(local, "?")
+	if decoded, err := url.PathUnescape(p); err == nil {
+		p = strings.TrimRight(decoded, "/")
+	}
 	paths := pathsOf(r.Context(), m)
 	if p == paths.Login || p == paths.Callback || p == paths.Logout {
 		return "/"

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -159,3 +160,12 @@ func (m *Manager) begin() bool {
 func (m *Manager) end() { m.work.Done() }
 
 func (m *Manager) now() time.Time { return m.cfg.Now() }
+
+// Format implements fmt.Formatter without the secrets that a Manager holds.
+func (m *Manager) Format(f fmt.State, _ rune) {
+	if m == nil {
+		_, _ = fmt.Fprint(f, "core.Manager(nil)")
+		return
+	}
+	_, _ = fmt.Fprintf(f, "core.Manager{Issuer:%q ClientID:%q}", m.cfg.Issuer, m.cfg.ClientID)
+}

@@ -150,7 +150,7 @@ func (m *Manager) withoutSending(l *login, r renewal) (*Token, error) {
 	switch {
 	case alive && now < held.renewAt:
 		return held.Token, nil // somebody else has renewed it
-	case !r.byHand && r.rejected != nil && held != nil && held.is(r.rejected) &&
+	case !r.byHand && r.rejected != nil && held != nil && held.is(r.rejected) && now < held.expires &&
 		held.stored.AfterRejection && now < held.stored.Obtained+rejectedAgain.Milliseconds():
 		return nil, &Error{Op: opRefresh, Err: errNotRenewed}
 	case l.RefreshToken == "" && alive:

@@ -278,7 +278,7 @@ func eventually(t testing.TB, what string, happened func() bool) {
 	}
 }
 
-// together runs n functions at the same time and waits for them.
+// atOnce runs n functions at the same time and waits for them.
 func atOnce(n int, run func(i int)) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})

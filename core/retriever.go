@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"net/http"
 )
 
 // TokenRetriever finds the token for a request. It is the one point at which
@@ -62,6 +61,3 @@ func FirstOf(rs ...TokenRetriever) TokenRetriever {
 		return nil, errNoTicket
 	})
 }
-
-// emptyRequest stands for the outgoing request where there is none.
-var emptyRequest = &http.Request{Header: http.Header{}}

@@ -15,8 +15,8 @@ const loginLoop = 10 * time.Second
 
 // ServeError answers a request whose handler failed with err, and reports whether
 // err was ours to answer. [ErrLoginRequired] on a navigation is a redirect to the
-// login and back, unless the login was made a moment ago; elsewhere it is a 401
-// with {"error":"login_required"}. Everything else is the status of [StatusCode],
+// login, and back to where a GET wanted to go, unless the login was made a moment
+// ago; elsewhere it is a 401 with {"error":"login_required"}. Everything else is the status of [StatusCode],
 // with Retry-After for a temporary failure. The answer holds nothing of err.
 //
 // It must be called before anything was written to w, and runs behind
@@ -29,7 +29,11 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) bool {
 	w.Header().Set("Cache-Control", "no-store")
 	if status == http.StatusUnauthorized {
 		if to := loginURL(r); to != "" {
-			http.Redirect(w, r, to, http.StatusFound)
+			how := http.StatusFound
+			if r.Method != http.MethodGet {
+				how = http.StatusSeeOther
+			}
+			http.Redirect(w, r, to, how)
 			return true
 		}
 		serveJSON(w, status, errorAnswer{"login_required"})
@@ -61,7 +65,8 @@ type errorAnswer struct {
 // redirect would not help it.
 func loginURL(r *http.Request) string {
 	b := bindings(r.Context())
-	if b == nil || !navigation(r) || r.Method != http.MethodGet || b.m.cfg.RedirectURL == "" {
+	get := r.Method == http.MethodGet
+	if b == nil || b.m.cfg.RedirectURL == "" || !navigation(r) || !get && r.Header.Get("Sec-Fetch-Mode") == "" {
 		return ""
 	}
 	_ = b.read() // for the login state
@@ -69,7 +74,7 @@ func loginURL(r *http.Request) string {
 		return ""
 	}
 	to := pathsOf(r.Context(), b.m).Login
-	if returnTo := b.m.landing(r, r.URL.RequestURI()); returnTo != "/" {
+	if returnTo := b.m.landing(r, r.URL.RequestURI()); get && returnTo != "/" {
 		to += "?return_to=" + url.QueryEscape(returnTo)
 	}
 	return to
