@@ -111,6 +111,10 @@ func checkResponse(p *provider, query url.Values) error {
 
 // newRecord makes a login of a token answer, once its ID token has been checked.
 func (m *Manager) newRecord(ctx context.Context, p *provider, a *answer, pending *pendingLogin) (*record, error) {
+	if a.refreshToken == "" && slices.Contains(m.cfg.Scopes, "offline_access") {
+		// Some give one only together with prompt=consent (OpenID Connect Core section 11).
+		m.log.WarnContext(ctx, "tokenwell: offline_access was asked for, but no refresh token came: the session ends with its access token")
+	}
 	now := m.now()
 	r := &record{
 		RefreshToken: a.refreshToken,
