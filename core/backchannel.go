@@ -17,7 +17,7 @@ var errTooLarge = errors.New("the answer is larger than one mebibyte")
 // secret elsewhere, no cookies, bounded time and bounded bytes.
 func newBackchannel(c *http.Client) *http.Client {
 	if c == nil {
-		c = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+		c = &http.Client{Transport: defaultTransport()}
 	}
 	base, timeout := c.Transport, c.Timeout
 	if base == nil {

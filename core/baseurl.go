@@ -3,26 +3,27 @@ package core
 import (
 	"errors"
 	"net/url"
-	"path"
 	"strings"
 )
 
 // baseURL is the directory that a named client stays in.
 type baseURL struct {
-	scheme string
-	host   string // as configured, for requests
-	origin string // lower case, with its port
-	path   string // decoded, with a trailing slash
-	raw    string // the same, encoded
+	scheme  string
+	host    string // as configured, for requests
+	origin  string // lower case, with its port
+	path    string // decoded, with a trailing slash
+	raw     string // the same, encoded
+	encoded bool   // raw differs from path
 }
 
 func newBaseURL(u *url.URL) baseURL {
 	return baseURL{
-		scheme: u.Scheme,
-		host:   u.Host,
-		origin: originOf(u),
-		path:   strings.TrimSuffix(u.Path, "/") + "/",
-		raw:    strings.TrimSuffix(u.EscapedPath(), "/") + "/",
+		scheme:  u.Scheme,
+		host:    u.Host,
+		origin:  originOf(u),
+		path:    strings.TrimSuffix(u.Path, "/") + "/",
+		raw:     strings.TrimSuffix(u.EscapedPath(), "/") + "/",
+		encoded: u.EscapedPath() != u.Path,
 	}
 }
 
@@ -49,10 +50,18 @@ func (b *baseURL) resolve(u *url.URL, host string) (*url.URL, error) {
 		return nil, errElsewhere
 	case host != "" && host != u.Host:
 		return nil, errHost
-	case !b.contains(u.Path):
+	case !b.contains(u.Path), !b.encodedBelow(u):
 		return nil, errElsewhere
 	}
 	return u, nil
+}
+
+// encodedBelow reports whether u is below the base for a server that tells "%2F" from "/".
+func (b *baseURL) encodedBelow(u *url.URL) bool {
+	if u.RawPath == "" && !b.encoded {
+		return true
+	}
+	return strings.HasPrefix(upperEscapes(u.EscapedPath())+"/", upperEscapes(b.raw))
 }
 
 // join puts a relative URL below the base, whether it starts with a slash or not.
@@ -89,12 +98,11 @@ func (b *baseURL) contains(p string) bool {
 		return true
 	}
 	for range 5 {
-		rest = strings.ReplaceAll(rest, `\`, "/")
 		if climbs(rest) {
 			return false
 		}
-		decoded, err := url.PathUnescape(rest)
-		if err != nil || decoded == rest {
+		decoded := decodeAny(rest)
+		if decoded == rest {
 			return true
 		}
 		rest = decoded
@@ -102,20 +110,69 @@ func (b *baseURL) contains(p string) bool {
 	return false
 }
 
-// climbs reports whether a relative path leaves the directory that it starts in.
+// climbs reports whether a relative path leaves the directory that it starts in, for
+// some server: one that takes backslashes for slashes, cuts parameters off ("..;a"), or
+// drops control characters and blanks.
 func climbs(rel string) bool {
-	clean := path.Clean(strings.TrimLeft(rel, "/"))
-	if clean == ".." || strings.HasPrefix(clean, "../") {
-		return true
+	depth := 0
+	for _, segment := range strings.FieldsFunc(rel, func(r rune) bool { return r == '/' || r == '\\' }) {
+		segment, _, _ = strings.Cut(segment, ";")
+		switch strings.TrimFunc(segment, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		case ".", "":
+		case "..":
+			if depth--; depth < 0 {
+				return true
+			}
+		default:
+			depth++
+		}
 	}
 	return false
+}
+
+// decodeAny decodes what is encoded and leaves what only looks so.
+func decodeAny(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+3 <= len(s) {
+			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
+				b.WriteString(c)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// upperEscapes writes percent-encodings in one way (RFC 3986 section 6.2.2.1).
+func upperEscapes(s string) string {
+	b := []byte(s)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:i+3], strings.ToUpper(s[i+1:i+3]))
+		}
+	}
+	return string(b)
 }
 
 // originOf returns scheme, host and port in one form.
 func originOf(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+		port = map[string]string{"http": "80", "https": "443"}[lowerASCII(u.Scheme)]
 	}
-	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(u.Hostname()) + ":" + port
+	return lowerASCII(u.Scheme) + "://" + lowerASCII(u.Hostname()) + ":" + port
+}
+
+// lowerASCII leaves all other letters alone: U+0130 is an "i" to strings.ToLower, but
+// another host to IDNA.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }

@@ -48,19 +48,29 @@ func (m *Manager) FinishLogin(ctx context.Context, s Session, query url.Values) 
 	}
 	a, err := m.requestToken(ctx, "authorization_code", form)
 	if err != nil {
+		var e *Error
+		if errors.As(err, &e) && e.Code == "invalid_grant" {
+			e.refused = true // the code is not this login's, or has been used: a matter of the answer
+		}
 		return nil, err
 	}
+	ctx = context.WithoutCancel(ctx) // begun is done, whoever hangs up
 	r, err := m.newRecord(ctx, p, a, pending)
 	if err != nil {
 		m.revoke(ctx, a.refreshToken)
 		return nil, err
+	}
+	if a.refreshToken != "" {
+		m.refused.Invalidate(digest(a.refreshToken)) // a provider may give one again
 	}
 	l, ticket, err := m.createLogin(ctx, r)
 	if err != nil {
 		m.revoke(ctx, a.refreshToken)
 		return nil, err
 	}
-	if err := m.admit(ctx, s, l, ticket, browser, query.Get("state")); err != nil {
+	old := m.loginBefore(ctx, before)
+	state := browser.finished(pending, query.Get("state"), m.now().Unix())
+	if err := m.admit(ctx, s, l, ticket, state, before == "" || old.sameUser(l)); err != nil {
 		_, _ = m.remove(ctx, m.keys.session(ticket))
 		m.revoke(ctx, a.refreshToken)
 		return nil, err
@@ -127,7 +137,7 @@ func (m *Manager) newRecord(ctx context.Context, p *provider, a *answer, pending
 		r.Issuer = p.issuer
 		return r, nil
 	}
-	c, err := m.checkLoginIDToken(ctx, p, a, pending.Nonce)
+	c, err := m.checkLoginIDToken(ctx, p, a, pending)
 	switch {
 	case errors.Is(err, errKeysUnreachable):
 		return nil, &Error{Op: opLogin, transient: true, Err: err}
@@ -153,27 +163,35 @@ func (m *Manager) createLogin(ctx context.Context, r *record) (*login, Ticket, e
 
 // admit lets the application refuse a stored login, and gives the browser its new
 // session.
-func (m *Manager) admit(ctx context.Context, s Session, l *login, ticket Ticket, browser loginState, state string) error {
+func (m *Manager) admit(ctx context.Context, s Session, l *login, ticket Ticket, state loginState, sameUser bool) error {
 	if m.cfg.OnLogin != nil {
 		err := m.hook(ctx, "OnLogin", func() error { return m.cfg.OnLogin(m.WithTicket(ctx, ticket), l.user()) })
 		if err != nil {
 			return &Error{Op: opLogin, refused: true, Err: fmt.Errorf("OnLogin: %w", err)}
 		}
 	}
-	if err := s.Renew(); err != nil {
-		return &Error{Op: opSession, transient: true, Err: err}
-	}
-	s.Set(m.keys.ticket, string(ticket))
-	m.writeLoginState(s, loginState{
-		Secret:   newSecret(),
-		Previous: browser.Secret,
-		Renewed:  m.now().Unix(),
-		Done:     digest(state),
-	})
-	if err := s.Save(); err != nil {
+	if err := m.renewSession(s, ticket, state, sameUser); err != nil {
 		return &Error{Op: opSession, transient: true, Err: err}
 	}
 	return nil
+}
+
+// loginBefore returns the login that a browser had before, nil for none. One that
+// cannot be read is nobody's.
+func (m *Manager) loginBefore(ctx context.Context, before Ticket) *login {
+	if before == "" {
+		return nil
+	}
+	old, err := m.load(ctx, m.keys.session(before))
+	if err != nil {
+		m.log.ErrorContext(ctx, "tokenwell: a session that is to be replaced could not be read", "error", err)
+	}
+	return old
+}
+
+// sameUser reports whether two logins are of one user, who must be known.
+func (l *login) sameUser(other *login) bool {
+	return l != nil && l.Subject != "" && l.Issuer == other.Issuer && l.Subject == other.Subject
 }
 
 // replace ends the session that a browser had before l. Its refresh token is
@@ -187,7 +205,7 @@ func (m *Manager) replace(ctx context.Context, before Ticket, l *login) {
 	if old == nil {
 		return
 	}
-	if old.Issuer != l.Issuer || old.Subject != l.Subject || l.Subject == "" {
+	if !old.sameUser(l) {
 		m.revoke(ctx, old.RefreshToken)
 	}
 	m.sessionEnded(ctx, old, EndReplaced)

@@ -2,6 +2,8 @@ package core
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -35,7 +37,7 @@ func (m *Manager) claim(ctx context.Context, key string, l *login, sent string) 
 				return nil, loadErr
 			}
 			if now == nil || now.Claim == nil || now.Claim.Attempt != c.Attempt {
-				return nil, nil
+				return nil, fmt.Errorf("%w: %w", errNotWritten, err)
 			}
 			rev, claimed = now.rev, now.record
 		}
@@ -50,6 +52,9 @@ func (m *Manager) claim(ctx context.Context, key string, l *login, sent string) 
 	}
 	return nil, storeError(errContended)
 }
+
+// errNotWritten says that the Store did not take a claim.
+var errNotWritten = errors.New("the claim was not written")
 
 // renew shows the others that the owner lives. A claim that has gone, by a logout
 // or a take-over, is left as it is.
@@ -92,24 +97,25 @@ func (h *claimHold) update(ctx context.Context, change func(*record)) error {
 	return storeError(errContended)
 }
 
-// awaitClaim waits until the record no longer carries the claim c as it is, or
-// until that has stood for claimWait on this machine's clock: then it is stale,
-// and its owner's refresh token may or may not have been sent.
-func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (stale bool, err error) {
+// awaitClaim waits while others renew the claim c on a refresh token, and returns
+// the login once that has stood as it is for claimWait on this machine's clock: then
+// it is stale, and its owner's refresh token may or may not have been sent. It returns
+// nil once the claim has gone.
+func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (*login, error) {
 	standing := startWatch()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
 		if err := sleep(ctx, pause/2+rand.N(pause)); err != nil {
-			return false, waitError(opRefresh, ctx)
+			return nil, waitError(opRefresh, ctx)
 		}
 		waited := standing.elapsed() >= claimWait
-		value, rev, err := m.store.Peek(ctx, key)
+		value, rev, err := m.peek(ctx, key)
 		if err != nil {
-			return false, storeError(err)
+			return nil, storeError(err)
 		}
 		if !waited && rev != "" {
 			seen, err := m.decode(key, value, rev)
 			if err != nil {
-				return false, err
+				return nil, err
 			}
 			if seen.carries(c) {
 				continue
@@ -117,13 +123,15 @@ func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (stale b
 		}
 		l, err := m.load(ctx, key) // Peek may be behind
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		if !l.carries(c) {
-			return false, nil
-		}
-		if waited {
-			return true, nil
+		switch {
+		case l == nil || l.Claim == nil || l.Claim.Attempt != c.Attempt:
+			return nil, nil
+		case *l.Claim != *c: // its owner lives
+			c, standing = l.Claim, startWatch()
+		case waited:
+			return l, nil
 		}
 	}
 }

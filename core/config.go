@@ -108,6 +108,11 @@ func (c Config) withDefaults() Config {
 	}
 	c.Scopes = slices.Clone(c.Scopes)
 	c.HTTPClients = maps.Clone(c.HTTPClients)
+	c.LoginParams = cloneParams(c.LoginParams)
+	if c.Endpoints != nil {
+		given := *c.Endpoints
+		c.Endpoints = &given
+	}
 	if c.Store == nil {
 		c.Store = store.NewMemory()
 	}

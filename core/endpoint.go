@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -78,7 +79,7 @@ func (m *Manager) post(ctx context.Context, op, endpoint string, form url.Values
 	if err != nil {
 		return 0, nil, &Error{Op: op, Status: resp.StatusCode, transient: true, Err: transportError(err, true)}
 	}
-	if e := oauthError(op, resp, body, form, m.now()); e != nil {
+	if e := oauthError(op, resp, body, secretsOf(form, header), m.now()); e != nil {
 		return 0, nil, e
 	}
 	return resp.StatusCode, body, nil
@@ -87,7 +88,7 @@ func (m *Manager) post(ctx context.Context, op, endpoint string, form url.Values
 // oauthError returns the error that an answer stands for: an OAuth error in
 // whatever status it comes, or any status but success. Only the former says
 // something about the grant; a proxy's page is as transient as an outage.
-func oauthError(op string, resp *http.Response, body []byte, form url.Values, now time.Time) *Error {
+func oauthError(op string, resp *http.Response, body []byte, secrets []string, now time.Time) *Error {
 	var said struct {
 		Code        string `json:"error"`
 		Description string `json:"error_description"`
@@ -100,8 +101,8 @@ func oauthError(op string, resp *http.Response, body []byte, form url.Values, no
 	e := &Error{
 		Op:          op,
 		Status:      resp.StatusCode,
-		Code:        clean(said.Code, 64, form),
-		Description: clean(said.Description, 200, form),
+		Code:        clean(said.Code, 64, secrets),
+		Description: clean(said.Description, 200, secrets),
 		RetryAfter:  retryAfter(resp.Header.Get("Retry-After"), now),
 	}
 	switch {
@@ -115,13 +116,24 @@ func oauthError(op string, resp *http.Response, body []byte, form url.Values, no
 	return e
 }
 
+// secretsOf lists what of a request must not be repeated.
+func secretsOf(form url.Values, header http.Header) []string {
+	var secrets []string
+	for _, name := range []string{"refresh_token", "code", "code_verifier", "client_secret", "token"} {
+		secrets = append(secrets, form.Get(name))
+	}
+	if _, encoded, ok := (&http.Request{Header: header}).BasicAuth(); ok {
+		secret, _ := url.QueryUnescape(encoded)
+		secrets = append(secrets, strings.TrimPrefix(header.Get("Authorization"), "Basic "), encoded, secret)
+	}
+	return slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
+}
+
 // clean shortens text of the provider to visible ASCII and takes out whatever
 // secret of ours it may repeat.
-func clean(text string, limit int, form url.Values) string {
-	for _, name := range []string{"refresh_token", "code", "code_verifier", "client_secret", "token"} {
-		if secret := form.Get(name); secret != "" {
-			text = strings.ReplaceAll(text, secret, redacted)
-		}
+func clean(text string, limit int, secrets []string) string {
+	for _, secret := range secrets {
+		text = strings.ReplaceAll(text, secret, redacted)
 	}
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -152,7 +164,7 @@ func parseAnswer(body []byte, obtained time.Time) (*answer, error) {
 		TokenType    string          `json:"token_type"`
 		RefreshToken string          `json:"refresh_token"`
 		IDToken      string          `json:"id_token"`
-		Scope        *string         `json:"scope"`
+		Scope        json.RawMessage `json:"scope"`
 		ExpiresIn    json.RawMessage `json:"expires_in"`
 		RefreshIn    json.RawMessage `json:"refresh_in"`
 	}
@@ -176,8 +188,13 @@ func parseAnswer(body []byte, obtained time.Time) (*answer, error) {
 		idToken:      said.IDToken,
 		obtained:     obtained,
 	}
-	if said.Scope != nil {
-		a.scopes = strings.Fields(*said.Scope)
+	var scope string
+	if len(said.Scope) > 0 && string(said.Scope) != "null" {
+		if json.Unmarshal(said.Scope, &scope) == nil {
+			a.scopes = strings.Fields(scope)
+		} else {
+			_ = json.Unmarshal(said.Scope, &a.scopes) // a list, as some send; anything else says nothing
+		}
 	}
 	if life, said := seconds(said.ExpiresIn); said {
 		a.expiry = obtained.Add(life)

@@ -134,5 +134,9 @@ func storeError(err error) error {
 
 // waitError is what a caller gets whose own context ended before the token came.
 func waitError(op string, ctx context.Context) error {
-	return &Error{Op: op, transient: true, Err: context.Cause(ctx)}
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if !errors.Is(cause, err) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return &Error{Op: op, transient: true, Err: err}
 }

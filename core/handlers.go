@@ -26,7 +26,7 @@ func (m *Manager) CallbackPath() string {
 func (m *Manager) SessionCookie() *http.Cookie {
 	return &http.Cookie{
 		Path:     "/",
-		Secure:   strings.HasPrefix(m.cfg.RedirectURL, "https://"),
+		Secure:   m == nil || strings.HasPrefix(m.cfg.RedirectURL, "https://"),
 		HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,
 	}

@@ -51,7 +51,6 @@ func (h HTTPClient) check(name string) error {
 // namedClient is what a name stands for: stateless, and shared by everybody.
 type namedClient struct {
 	m        *Manager
-	name     string
 	base     baseURL
 	token    TokenRetriever
 	template http.Client // without its transport
@@ -63,7 +62,7 @@ func (m *Manager) nameClients() {
 	m.transport = newTransport()
 	for name, h := range m.cfg.HTTPClients {
 		u, _ := url.Parse(h.BaseURL) // checked
-		c := &namedClient{m: m, name: name, base: newBaseURL(u), token: h.Token, next: m.transport}
+		c := &namedClient{m: m, base: newBaseURL(u), token: h.Token, next: m.transport}
 		if h.Base != nil {
 			c.template = *h.Base
 			if h.Base.Transport != nil {
@@ -74,10 +73,22 @@ func (m *Manager) nameClients() {
 	}
 }
 
+// defaultTransport is a copy of Go's default one, or one like it where the program has
+// put another in its place.
+func defaultTransport() *http.Transport {
+	if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		return t.Clone()
+	}
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 100,
+		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
+	}
+}
+
 // newTransport is Go's default one, tuned for many requests to one origin: its two
 // idle connections for each host cost nearly half of the throughput.
 func newTransport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
+	t := defaultTransport()
 	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 5 * time.Second
 	t.MaxIdleConns = 0
@@ -120,11 +131,13 @@ func (m *Manager) HTTPClientFor(ctx context.Context, name string) *http.Client {
 	if c == nil {
 		return failing(m.unknownClient(name))
 	}
+	t := &boundTransport{namedClient: c, user: bindings(ctx), request: ctx}
+	t.options, _ = ctx.Value(optionsKey{}).([]TokenOption)
 	if inner, ok := ctx.Value(ContextKey).(context.Context); ok {
-		ctx = inner // what it came in may be recycled
+		t.request, t.derived = inner, ctx // what ctx came from may be recycled
 	}
 	client := c.template
-	client.Transport = &boundTransport{namedClient: c, user: bindings(ctx), ctx: ctx}
+	client.Transport = t
 	return &client
 }
 
@@ -147,26 +160,48 @@ func (t failingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, t.err
 }
 
-// boundTransport makes its requests for one user, for as long as one context lasts.
+// boundTransport makes its requests for one user, for as long as one request lasts.
 type boundTransport struct {
 	*namedClient
-	user *binding // and those of other managers
-	ctx  context.Context
+	user    *binding // and those of other managers
+	options []TokenOption
+	request context.Context
+	derived context.Context // from request, or nil: it ends the client as well
 }
 
 var errRequestOver = errors.New("the request that this client was made for is over")
 
 func (t *boundTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.ctx.Err() != nil {
-		closeBody(r)
-		return nil, &Error{Op: opClient, Err: fmt.Errorf("%w: %w", errRequestOver, context.Cause(t.ctx))}
+	for _, ctx := range []context.Context{t.request, t.derived} {
+		if ctx != nil && ctx.Err() != nil {
+			closeBody(r)
+			return nil, &Error{Op: opClient, Err: fmt.Errorf("%w: %w", errRequestOver, context.Cause(ctx))}
+		}
 	}
-	if r.Context() == context.Background() {
-		return t.roundTrip(context.WithValue(t.ctx, bindingKey{}, t.user), r)
+	ctx := r.Context()
+	own := ctx != context.Background() // Get and its like have none
+	if !own {
+		ctx = t.request
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), bindingKey{}, t.user))
-	stop := context.AfterFunc(t.ctx, func() { cancel(errRequestOver) })
-	release := func() { stop(); cancel(nil) }
+	ctx = context.WithValue(ctx, bindingKey{}, t.user)
+	if !own && len(t.options) > 0 {
+		ctx = context.WithValue(ctx, optionsKey{}, t.options)
+	}
+	if !own && (t.derived == nil || t.derived.Done() == nil) {
+		return t.roundTrip(ctx, r)
+	}
+	return t.roundTripWithin(ctx, r)
+}
+
+// roundTripWithin also ends with the request, and what was derived from it.
+func (t *boundTransport) roundTripWithin(ctx context.Context, r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	over := func() { cancel(errRequestOver) }
+	stopRequest, stopDerived := context.AfterFunc(t.request, over), func() bool { return true }
+	if t.derived != nil {
+		stopDerived = context.AfterFunc(t.derived, over)
+	}
+	release := func() { stopRequest(); stopDerived(); cancel(nil) }
 	resp, err := t.roundTrip(ctx, r)
 	if err != nil {
 		release()

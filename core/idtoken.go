@@ -36,8 +36,12 @@ func (a *audience) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(a))
 }
 
-// futureLeeway is how far ahead of ours a provider's clock may be.
-const futureLeeway = 5 * time.Minute
+const (
+	// futureLeeway is how far ahead of ours a provider's clock may be.
+	futureLeeway = 5 * time.Minute
+	// authLeeway is how far behind ours it may be where max_age is asked for.
+	authLeeway = 30 * time.Second
+)
 
 var errKeysUnreachable = errors.New("the keys of the provider cannot be fetched")
 
@@ -104,8 +108,8 @@ func idTokenFault(err error) string {
 }
 
 // checkLoginIDToken checks the ID token of a login: all of the above, the nonce
-// sent with the request, and at_hash where there is one.
-func (m *Manager) checkLoginIDToken(ctx context.Context, p *provider, a *answer, nonce string) (*idClaims, error) {
+// sent with the request, max_age if it was asked for, and at_hash where there is one.
+func (m *Manager) checkLoginIDToken(ctx context.Context, p *provider, a *answer, pending *pendingLogin) (*idClaims, error) {
 	if a.idToken == "" {
 		return nil, errors.New("the answer has no ID token")
 	}
@@ -113,8 +117,11 @@ func (m *Manager) checkLoginIDToken(ctx context.Context, p *provider, a *answer,
 	if err != nil {
 		return nil, err
 	}
-	if c.Nonce != nonce {
+	if c.Nonce != pending.Nonce {
 		return nil, errors.New("the ID token's nonce is not the one of this login")
+	}
+	if pending.MaxAge != nil && (c.AuthTime == 0 || int64(c.AuthTime) < pending.Started-*pending.MaxAge-int64(authLeeway.Seconds())) {
+		return nil, errors.New("the user was authenticated longer ago than this login asked for (auth_time)")
 	}
 	if token.AccessTokenHash != "" && token.VerifyAccessToken(a.accessToken) != nil {
 		return nil, errors.New("the ID token's at_hash is not the access token's")

@@ -19,8 +19,14 @@ type keys struct {
 
 func newKeys(issuer, clientID string) keys {
 	space := digest(issuer, clientID)[:16]
-	return keys{space: space, ticket: "tokenwell." + space + ".ticket", login: "tokenwell." + space + ".login"}
+	return keys{space: space, ticket: ticketKey(space), login: loginKey(space)}
 }
+
+// spacesKey is where a browser's session says which managers have a ticket in it.
+const spacesKey = "tokenwell.spaces"
+
+func ticketKey(space string) string { return "tokenwell." + space + ".ticket" }
+func loginKey(space string) string  { return "tokenwell." + space + ".login" }
 
 func (k keys) session(t Ticket) string     { return k.space + ":s:" + digest(string(t)) }
 func (k keys) pending(state string) string { return k.space + ":l:" + digest(state) }

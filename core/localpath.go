@@ -5,11 +5,17 @@ import (
 	"strings"
 )
 
+// maxLocalPath bounds what a stranger can have us keep for a login under way.
+const maxLocalPath = 2048
+
 // LocalPath returns target if it is a path on this site, with its query, and "/"
 // for everything that a browser, a proxy or a second decoding could take for a
 // way off it: schemes, "//", backslashes, dot segments that lead up, control
 // characters.
 func LocalPath(target string) string {
+	if len(target) > maxLocalPath {
+		return "/"
+	}
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
 		return "/"

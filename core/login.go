@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,7 +42,8 @@ type pendingLogin struct {
 	Nonce    string `json:"nonce"`
 	ReturnTo string `json:"return_to"`
 	Redirect string `json:"redirect_uri"`
-	Started  int64  `json:"started"` // Unix seconds
+	Started  int64  `json:"started"`           // Unix seconds
+	MaxAge   *int64 `json:"max_age,omitempty"` // seconds, where the request asked for one
 }
 
 // StartLogin begins a login in the browser whose session s is, and returns the URL
@@ -75,6 +77,10 @@ func (m *Manager) StartLogin(ctx context.Context, s Session, o LoginOptions) (st
 			return "", &Error{Op: opSession, transient: true, Err: err}
 		}
 	}
+	maxAge, err := m.maxAge(o.Params)
+	if err != nil {
+		return "", err
+	}
 	state := newSecret()
 	pending := pendingLogin{
 		Version:  recordVersion,
@@ -85,11 +91,29 @@ func (m *Manager) StartLogin(ctx context.Context, s Session, o LoginOptions) (st
 		ReturnTo: LocalPath(o.ReturnTo),
 		Redirect: m.cfg.RedirectURL,
 		Started:  m.now().Unix(),
+		MaxAge:   maxAge,
 	}
 	if err := m.createPending(ctx, state, &pending); err != nil {
 		return "", err
 	}
 	return m.authorizationURL(p, state, &pending, o.Params)
+}
+
+// maxAge returns the max_age that a login asks for, nil for none: the browser could
+// strip it on the way, so the answer is held against it.
+func (m *Manager) maxAge(params url.Values) (*int64, error) {
+	values := params
+	if !values.Has("max_age") {
+		values = m.cfg.LoginParams
+	}
+	if !values.Has("max_age") {
+		return nil, nil
+	}
+	seconds, err := strconv.ParseInt(values.Get("max_age"), 10, 64)
+	if err != nil || seconds < 0 {
+		return nil, configError("max_age is not a number of seconds")
+	}
+	return &seconds, nil
 }
 
 func (m *Manager) createPending(ctx context.Context, state string, pending *pendingLogin) error {
@@ -154,9 +178,7 @@ func (m *Manager) claimPending(ctx context.Context, browser loginState, state st
 	if m.now().After(time.Unix(pending.Started, 0).Add(pendingFor)) {
 		return nil, refusedCallback("the login took too long")
 	}
-	mine := sameSecret(browser.Secret, pending.Browser) ||
-		sameSecret(browser.Previous, pending.Browser) && pending.Started <= browser.Renewed
-	if !mine {
+	if !browser.started(&pending) {
 		return nil, refusedCallback("the login was started in another browser")
 	}
 	deleted, err := m.store.Delete(ctx, key, rev)

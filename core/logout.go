@@ -17,8 +17,8 @@ const revokeTimeout = 5 * time.Second
 // the provider to send the browser (OpenID Connect RP-Initiated Logout 1.0), or ""
 // when the provider has no such endpoint. Signing out twice is fine.
 //
-// It fails when the session cannot be read, saved, or deleted; only then is the
-// user still signed in.
+// It fails when the browser's session cannot be read or saved, or the login cannot be
+// deleted. Once the login is deleted its ticket is worth nothing, saved or not.
 func (m *Manager) Logout(ctx context.Context, s Session) (endSessionURL string, err error) {
 	if m == nil {
 		return "", ErrNoManager
@@ -101,7 +101,11 @@ func (m *Manager) RevokeRefreshToken(ctx context.Context) error {
 		r.RefreshToken, r.Claim, r.Unanswered = "", nil, ""
 		rev, err := m.swap(ctx, b.key, l.rev, r)
 		if err != nil {
-			return err
+			// It may have been written; then the token is out of the session.
+			if now, loadErr := m.load(ctx, b.key); loadErr != nil || now != nil && now.RefreshToken != "" {
+				return err
+			}
+			rev = "written"
 		}
 		if rev != "" {
 			return m.postRevocation(context.WithoutCancel(ctx), l.RefreshToken)

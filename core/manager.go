@@ -20,13 +20,15 @@ import (
 // and [Manager.Close] it at its end. It is safe for concurrent use and holds
 // nothing of a user: who is meant comes with each call's context.
 //
-// The methods of a nil *Manager answer with [ErrNoManager].
+// The methods of a nil *Manager that can fail answer with [ErrNoManager], but for
+// Close, which has nothing to do.
 type Manager struct {
-	cfg   Config
-	keys  keys
-	store store.Store
-	log   *slog.Logger
-	http  *http.Client // to the provider
+	cfg    Config
+	keys   keys
+	store  store.Store
+	memory bool // store is this process's memory
+	log    *slog.Logger
+	http   *http.Client // to the provider
 
 	discovery discovery
 	flights   singleflight.Group
@@ -50,6 +52,11 @@ const (
 	// decoding for each request.
 	cachedLogins  = 131_072
 	cachedRefused = 10_000
+	// loginsIdle is how long a decoded record stays without being asked for.
+	loginsIdle = 15 * time.Minute
+	// closeGrace is for what does not heed the end of its context at once, such as a
+	// hook of the application's.
+	closeGrace = time.Second
 )
 
 var errClosed = &Error{Op: opConfigure, transient: true, Err: errors.New("the manager is closed")}
@@ -65,13 +72,17 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	life, stop := context.WithCancel(context.Background())
 	m := &Manager{
-		cfg:     cfg,
-		keys:    newKeys(cfg.space(), cfg.ClientID),
-		store:   cfg.Store,
-		log:     cfg.Logger,
-		http:    newBackchannel(cfg.Backchannel),
-		pacing:  newPacing(),
-		logins:  otter.Must(&otter.Options[string, *login]{MaximumSize: cachedLogins}),
+		cfg:    cfg,
+		keys:   newKeys(cfg.space(), cfg.ClientID),
+		store:  cfg.Store,
+		memory: inMemory(cfg.Store),
+		log:    cfg.Logger,
+		http:   newBackchannel(cfg.Backchannel),
+		pacing: newPacing(),
+		logins: otter.Must(&otter.Options[string, *login]{
+			MaximumSize:      cachedLogins,
+			ExpiryCalculator: otter.ExpiryAccessing[string, *login](loginsIdle),
+		}),
 		refused: otter.Must(&otter.Options[string, *Error]{MaximumSize: cachedRefused}),
 		life:    life,
 		stop:    stop,
@@ -88,6 +99,11 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+func inMemory(s store.Store) bool {
+	_, ok := s.(*store.Memory)
+	return ok
 }
 
 // Manager returns m: a *Manager is the [ManagerSource] of a program with one.
@@ -107,6 +123,8 @@ func (m *Manager) Ready(ctx context.Context) error {
 	if _, err := m.provider(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	if _, _, err := m.store.Load(ctx, m.keys.probe()); err != nil {
 		return storeError(err)
 	}
@@ -137,7 +155,11 @@ func (m *Manager) Close(ctx context.Context) error {
 		err = context.Cause(ctx)
 	}
 	m.stop()
-	<-done // what is left sees its context end
+	select { // what is left sees its context end
+	case <-done:
+	case <-time.After(closeGrace):
+	}
+	m.logins.StopAllGoroutines()
 	m.http.CloseIdleConnections()
 	if c, ok := m.transport.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

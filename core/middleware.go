@@ -17,7 +17,8 @@ type ManagerFunc func(r *http.Request) (*Manager, error)
 // Manager calls f.
 func (f ManagerFunc) Manager(r *http.Request) (*Manager, error) { return f(r) }
 
-// Paths say where the handlers for browsers are mounted; "" is the default.
+// Paths say where the handlers for browsers are mounted; "" is the default, and a
+// Login of "-" is nowhere: no answer redirects there.
 type Paths struct {
 	Login    string // "/login"
 	Callback string // the path of Config.RedirectURL
@@ -59,17 +60,17 @@ func Middleware(src ManagerSource, open SessionFunc, paths ...Paths) func(http.H
 				}
 				return
 			}
-			s, err := open(w, r)
 			ctx, cancel := context.WithCancel(r.Context())
 			defer cancel()
 			if len(paths) > 0 {
 				ctx = context.WithValue(ctx, pathsKey{}, paths[0])
 			}
-			b := &binding{m: m, outer: bindings(ctx), session: s}
-			if err != nil {
+			b := &binding{m: m, outer: bindings(ctx)}
+			r = r.WithContext(context.WithValue(ctx, bindingKey{}, b))
+			if b.session, err = open(w, r); err != nil {
 				b.session, b.err = nil, &Error{Op: opSession, transient: true, Err: err}
 			}
-			next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, bindingKey{}, b)))
+			next.ServeHTTP(w, r)
 		})
 	}
 }

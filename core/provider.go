@@ -125,9 +125,9 @@ func (m *Manager) fetchMetadata(ctx context.Context) (*metadata, error) {
 	md, err := m.getMetadata(ctx, at(path+"/.well-known/openid-configuration"))
 	var e *Error
 	if errors.As(err, &e) && !e.Temporary() && e.Status >= 400 {
-		var other error
-		if md, other = m.getMetadata(ctx, at("/.well-known/oauth-authorization-server"+path)); other == nil {
-			return md, nil
+		md, other := m.getMetadata(ctx, at("/.well-known/oauth-authorization-server"+path))
+		if other == nil || errors.As(other, &e) && e.Temporary() {
+			return md, other
 		}
 	}
 	return md, err

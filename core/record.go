@@ -225,7 +225,11 @@ func (m *Manager) remove(ctx context.Context, key string) (*login, error) {
 		}
 		deleted, err := m.drop(ctx, key, l.rev)
 		if err != nil {
-			return nil, err
+			// It may have happened: then what was read last is what was deleted.
+			if now, loadErr := m.load(ctx, key); loadErr != nil || now != nil {
+				return nil, err
+			}
+			return l, nil
 		}
 		if deleted {
 			return l, nil

@@ -34,6 +34,17 @@ type renewal struct {
 	byHand   bool   // rejected by nobody: a new token was asked for
 }
 
+// askedScopes are those of an answer that names none (RFC 6749 section 6).
+func (r *renewal) askedScopes(l *login) []string {
+	if len(r.req.Scopes) == 0 {
+		return l.Tokens[""].Scopes
+	}
+	return r.req.Scopes
+}
+
+// flight names the renewals that are one.
+func (r *renewal) flight() string { return r.key + " " + r.slot }
+
 // renew waits for the renewal of r, or for the end of the caller's own context.
 // The renewal itself goes on without the caller.
 func (m *Manager) renew(ctx context.Context, r renewal) (*Token, error) {
@@ -61,7 +72,7 @@ func (m *Manager) renew(ctx context.Context, r renewal) (*Token, error) {
 // startRenewal joins or starts the flight for r, on the manager's own context: a
 // browser that hangs up must not lose a rotated token.
 func (m *Manager) startRenewal(r renewal) <-chan singleflight.Result {
-	return m.flights.DoChan(r.key+" "+r.slot, func() (any, error) {
+	return m.flights.DoChan(r.flight(), func() (any, error) {
 		if !m.begin() {
 			return nil, errClosed
 		}
@@ -81,6 +92,7 @@ func (m *Manager) refresh(ctx context.Context, r renewal) (*Token, error) {
 	}
 	defer unlock()
 
+	contended := storeError(errContended)
 	tookOver := false // the claim was somebody else's: their answer may be on its way to the Store
 	for range maxRounds {
 		if tok, err := m.settle(ctx, r); tok != nil || err != nil {
@@ -99,11 +111,10 @@ func (m *Manager) refresh(ctx context.Context, r renewal) (*Token, error) {
 		}
 		sent := digest(l.RefreshToken)
 		if l.Claim != nil && l.Claim.Token == sent {
-			stale, err := m.awaitClaim(ctx, r.key, l.Claim)
-			if err != nil {
+			if l, err = m.awaitClaim(ctx, r.key, l.Claim); err != nil {
 				return nil, err
 			}
-			if !stale {
+			if l == nil {
 				continue
 			}
 			if tok, err := m.insteadOfResending(l, r); tok != nil || err != nil {
@@ -112,13 +123,25 @@ func (m *Manager) refresh(ctx context.Context, r renewal) (*Token, error) {
 			tookOver = true
 		}
 		if refusal, ok := m.refused.GetIfPresent(sent); ok {
-			return nil, m.refreshTokenDied(ctx, r.key, l, refusal)
+			if err := m.refreshTokenDied(ctx, r.key, l, refusal); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if _, err := m.provider(ctx); err != nil { // known before the claim, whose time runs
+			return m.unrenewed(ctx, l, r, err)
 		}
 		hold, err := m.claim(ctx, r.key, l, sent)
-		if err != nil {
+		switch {
+		case errors.Is(err, errNotWritten):
+			contended = err
+			if sleep(ctx, 20*time.Millisecond) != nil {
+				return nil, err
+			}
+			continue
+		case err != nil:
 			return nil, err
-		}
-		if hold == nil {
+		case hold == nil:
 			continue
 		}
 		a, err := m.send(ctx, hold, r)
@@ -139,7 +162,7 @@ func (m *Manager) refresh(ctx context.Context, r renewal) (*Token, error) {
 			return m.sendFailed(ctx, r, hold, err)
 		}
 	}
-	return nil, storeError(errContended)
+	return nil, contended
 }
 
 // withoutSending answers r from l where no request is called for, or possible.
@@ -158,11 +181,13 @@ func (m *Manager) withoutSending(l *login, r renewal) (*Token, error) {
 	case l.RefreshToken == "":
 		return nil, loginRequired(errors.New("the session has no refresh token"))
 	}
-	if err := m.pacing.wait(r.key, m.now()); err != nil {
-		if alive {
-			return held.Token, nil
+	for _, paced := range []string{r.key, r.flight()} {
+		if err := m.pacing.wait(paced, m.now()); err != nil {
+			if alive {
+				return held.Token, nil
+			}
+			return nil, err
 		}
-		return nil, err
 	}
 	if l.Unanswered == digest(l.RefreshToken) {
 		return m.insteadOfResending(l, r)
@@ -178,7 +203,11 @@ func (m *Manager) insteadOfResending(l *login, r renewal) (*Token, error) {
 	if held := l.token(r.slot); held.alive(now, r.rejected) {
 		return held.Token, nil
 	}
-	if l.anyAlive(now, r.rejected) {
+	rejected := r.rejected
+	if r.byHand {
+		rejected = nil // no API has refused it: it lives
+	}
+	if l.anyAlive(now, rejected) {
 		return nil, &Error{Op: opRefresh, transient: true, Err: errors.New("an earlier refresh was sent and not answered; it is not repeated while an access token of this login lives")}
 	}
 	return nil, nil
@@ -217,8 +246,17 @@ func (m *Manager) sendFailed(ctx context.Context, r renewal, hold *claimHold, er
 	var e *Error
 	unanswered := errors.As(err, &e) && errors.Is(e.Err, errUnanswered)
 	hold.release(ctx, unanswered)
-	m.pacing.failed(r.key, m.now(), err)
-	if held := hold.login.token(r.slot); held.alive(m.now().UnixMilli(), r.rejected) {
+	paced := r.key
+	if e != nil && !e.Temporary() {
+		paced = r.flight() // it was refused what this request asks for; others may ask for something else
+	}
+	m.pacing.failed(paced, m.now(), err)
+	return m.unrenewed(ctx, hold.login, r, err)
+}
+
+// unrenewed answers a renewal that failed with the token that is still alive.
+func (m *Manager) unrenewed(ctx context.Context, l *login, r renewal, err error) (*Token, error) {
+	if held := l.token(r.slot); held.alive(m.now().UnixMilli(), r.rejected) {
 		m.log.WarnContext(ctx, "tokenwell: refresh failed; the live token is used", "error", err)
 		return held.Token, nil
 	}
@@ -233,6 +271,9 @@ func (m *Manager) refreshTokenDied(ctx context.Context, key string, l *login, re
 	if err != nil {
 		m.log.ErrorContext(ctx, "tokenwell: a dead session could not be deleted", "error", err)
 	}
+	if !deleted && err == nil {
+		return nil
+	}
 	if deleted {
 		m.sessionEnded(ctx, l, EndRefreshTokenRefused)
 	}
@@ -242,9 +283,9 @@ func (m *Manager) refreshTokenDied(ctx context.Context, key string, l *login, re
 // accept checks and saves what the provider granted.
 func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *answer) (*Token, error) {
 	m.pacing.succeeded(r.key)
-	g := &grant{key: r.key, slot: r.slot, sent: hold.c.Token, answer: a, token: m.stored(a, r.req.Scopes)}
+	m.pacing.succeeded(r.flight())
+	g := &grant{key: r.key, slot: r.slot, sent: hold.c.Token, attempt: hold.c.Attempt, answer: a, token: m.stored(a, r.askedScopes(hold.login))}
 	g.token.AfterRejection = r.rejected != nil && !r.byHand
-	changed := false
 	if a.idToken != "" {
 		renewed, err := m.checkRefreshedIDToken(ctx, hold.login, a.idToken)
 		switch {
@@ -253,7 +294,7 @@ func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *ans
 		case err != nil:
 			return nil, m.refuseIdentity(ctx, r.key, a, err)
 		default:
-			g.idToken, changed = a.idToken, renewed
+			g.idToken, g.changed = a.idToken, renewed
 		}
 	}
 	l, err := m.save(ctx, g)
@@ -263,7 +304,7 @@ func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *ans
 	case err != nil:
 		m.keepUnsaved(g, hold.login.record)
 		m.log.ErrorContext(ctx, "tokenwell: a refresh could not be saved yet", "error", err)
-	case changed:
+	case g.changed:
 		if err := m.claimsChanged(ctx, r.key, l); err != nil {
 			return nil, err
 		}
@@ -274,11 +315,15 @@ func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *ans
 // refuseIdentity ends a session whose refresh came back with somebody else's ID
 // token, or one that cannot be believed. What the answer held is never stored.
 func (m *Manager) refuseIdentity(ctx context.Context, key string, a *answer, cause error) error {
-	m.revoke(ctx, a.refreshToken)
 	l, err := m.remove(ctx, key)
 	if err != nil {
 		m.log.ErrorContext(ctx, "tokenwell: a refused session could not be deleted", "error", err)
 	}
+	refreshToken := a.refreshToken
+	if refreshToken == "" && l != nil {
+		refreshToken = l.RefreshToken
+	}
+	m.revoke(ctx, refreshToken)
 	if l != nil {
 		m.sessionEnded(ctx, l, EndRefused)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenwell/tokenwell/core"
@@ -30,6 +31,8 @@ type refreshRig struct {
 	p     *coretest.Provider
 	store *spyStore
 	m     *core.Manager
+
+	change []func(*core.Config)
 }
 
 func newRefreshRig(t testing.TB, o coretest.Options, change ...func(*core.Config)) *refreshRig {
@@ -40,10 +43,43 @@ func newRefreshRig(t testing.TB, o coretest.Options, change ...func(*core.Config
 	return refreshRigAt(t, coretest.NewProvider(t, o), change...)
 }
 
+// inBubble runs a test with a rig in a synctest bubble. There synctest.Wait waits
+// for everything that goes on behind the callers, the exchanges with the provider
+// included, and real time passes only where somebody sleeps; the provider's clock
+// is not part of it.
+func inBubble(t *testing.T, o coretest.Options, run func(t *testing.T, r *refreshRig), change ...func(*core.Config)) {
+	t.Helper()
+	if o.Algorithm == "" {
+		o.Algorithm = "ES256"
+	}
+	p := coretest.NewProvider(t, o) // outside: a server that listens would stop the bubble's time
+	change = append([]func(*core.Config){func(c *core.Config) { c.Backchannel = bubbleClient(nil) }}, change...)
+	synctest.Test(t, func(t *testing.T) { run(t, refreshRigAt(t, p, change...)) })
+}
+
+// bubbleClient is a back channel without connections that outlast an exchange.
+// around, if there is one, stands between the manager and the provider.
+func bubbleClient(around func(q *http.Request, send func() (*http.Response, error)) (*http.Response, error)) *http.Client {
+	base := &http.Transport{DisableKeepAlives: true}
+	if around == nil {
+		return &http.Client{Transport: base}
+	}
+	return &http.Client{
+		Timeout: time.Hour,
+		Transport: roundTripper(func(q *http.Request) (*http.Response, error) {
+			return around(q, func() (*http.Response, error) { return base.RoundTrip(q) })
+		}),
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(q *http.Request) (*http.Response, error) { return f(q) }
+
 // refreshRigAt is newRefreshRig at a provider that is there already.
 func refreshRigAt(t testing.TB, p *coretest.Provider, change ...func(*core.Config)) *refreshRig {
 	t.Helper()
-	r := &refreshRig{t: t, p: p, store: &spyStore{inner: store.NewMemory()}}
+	r := &refreshRig{t: t, p: p, store: &spyStore{inner: store.NewMemory()}, change: change}
 	r.m = r.manager(change...)
 	return r
 }
@@ -69,6 +105,16 @@ func (r *refreshRig) manager(change ...func(*core.Config)) *core.Manager {
 	return m
 }
 
+// restart closes the manager, which waits for whatever goes on behind its callers,
+// and starts another one in its place.
+func (r *refreshRig) restart() {
+	r.t.Helper()
+	if err := r.m.Close(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.m = r.manager(r.change...)
+}
+
 // signedInUser is a user who has signed in.
 type signedInUser struct {
 	context.Context // in which they act by their browser
@@ -80,12 +126,20 @@ type signedInUser struct {
 // signIn signs a user in, by a real login.
 func (r *refreshRig) signIn(user string) signedInUser {
 	r.t.Helper()
-	return r.signInTo(r.m, coretest.NewSession(), user)
+	s := coretest.NewSession()
+	r.logIn(r.t.Context(), r.m, s, user)
+	u := signedInUser{Context: r.m.NewContext(r.t.Context(), s), session: s}
+	var err error
+	if u.ticket, err = r.m.Ticket(u); err != nil {
+		r.t.Fatal(err)
+	}
+	u.key = r.keyOf(r.m, u)
+	return u
 }
 
-func (r *refreshRig) signInTo(m *core.Manager, s core.Session, user string) signedInUser {
+// logIn takes a user through a login at the provider.
+func (r *refreshRig) logIn(ctx context.Context, m *core.Manager, s core.Session, user string) {
 	r.t.Helper()
-	ctx := r.t.Context()
 	address, err := m.StartLogin(ctx, s, core.LoginOptions{})
 	if err != nil {
 		r.t.Fatal(err)
@@ -106,12 +160,6 @@ func (r *refreshRig) signInTo(m *core.Manager, s core.Session, user string) sign
 	if _, err := m.FinishLogin(ctx, s, back.Query()); err != nil {
 		r.t.Fatal(err)
 	}
-	u := signedInUser{Context: m.NewContext(ctx, s), session: s}
-	if u.ticket, err = m.Ticket(u); err != nil {
-		r.t.Fatal(err)
-	}
-	u.key = r.keyOf(m, u)
-	return u
 }
 
 // keyOf tells under which key of the store the user of ctx lies.

@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -167,10 +168,8 @@ func TestRefreshOutlivesCaller(t *testing.T) {
 	if e := asError(t, err); !errors.Is(err, hungUp) || !e.Temporary() || errors.Is(err, core.ErrLoginRequired) {
 		t.Errorf("the caller got %v", err)
 	}
-	waiting := make(chan *core.Token)
-	go func() { waiting <- r.get(u.as(r.m)) }()
 	close(answer)
-	if tok := <-waiting; !tok.Expiry.Equal(r.p.Now().Add(time.Hour)) {
+	if tok := r.get(u.as(r.m)); !tok.Expiry.Equal(r.p.Now().Add(time.Hour)) {
 		t.Errorf("not the new token: %v", tok)
 	}
 	r.wantRefreshes(1)
@@ -249,35 +248,52 @@ func TestEarlyWindow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRefreshRig(t, coretest.Options{AccessTokenLife: test.life},
-				func(c *core.Config) { c.RefreshEarly = test.early })
-			u := r.signIn("alice")
-			first := r.get(u)
-			r.p.Advance(test.life - test.window - time.Second)
-			r.get(u)
-			r.wantNoFlight()
-			r.wantRefreshes(0)
-			r.p.Advance(time.Second + test.window/10)
-			if r.get(u).AccessToken != first.AccessToken {
-				t.Error("somebody waited")
-			}
-			eventually(t, "a refresh", func() bool { return r.get(u.as(r.m)).AccessToken != first.AccessToken })
-			r.wantRefreshes(1)
+			inBubble(t, coretest.Options{AccessTokenLife: test.life}, func(t *testing.T, r *refreshRig) {
+				r.wantEarlyWindow(test.life, test.window)
+			}, func(c *core.Config) { c.RefreshEarly = test.early })
 		})
 	}
 }
 
-// wantNoFlight fails if a refresh has been started behind somebody: closing the
-// manager waits for it. The manager is then replaced by another one.
-func (r *refreshRig) wantNoFlight() {
+// wantEarlyWindow fails unless a token is renewed behind its callers as soon as the
+// window before its expiry has come, and not a second earlier. It runs in a bubble.
+func (r *refreshRig) wantEarlyWindow(life, window time.Duration) {
 	r.t.Helper()
-	before := r.p.Grants("refresh_token")
-	if err := r.m.Close(r.t.Context()); err != nil {
-		r.t.Fatal(err)
+	u := r.signIn("alice")
+	first := r.get(u)
+	r.p.Advance(life - window - time.Second)
+	r.get(u)
+	synctest.Wait()
+	r.wantRefreshes(0)
+	r.p.Advance(time.Second + window/10)
+	if r.get(u).AccessToken != first.AccessToken {
+		r.t.Error("somebody waited")
 	}
-	if r.p.Grants("refresh_token") != before {
-		r.t.Error("a refresh was started")
+	synctest.Wait()
+	r.wantRefreshes(1)
+	if r.get(u).AccessToken == first.AccessToken {
+		r.t.Error("the new token is not served")
 	}
+}
+
+// The early window does not start at the same moment for all tokens of a moment.
+func TestEarlyWindowHasJitter(t *testing.T) {
+	t.Parallel()
+	inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
+		const users = 40
+		var ctxs []context.Context
+		for i := range users {
+			ctxs = append(ctxs, r.signIn(fmt.Sprint("user", i)))
+		}
+		r.p.Advance(untilExpiry - time.Minute + 3*time.Second) // half of the jitter
+		for _, ctx := range ctxs {
+			r.get(ctx)
+		}
+		synctest.Wait()
+		if n := r.p.Grants("refresh_token"); n == 0 || n == users {
+			t.Errorf("%d of %d tokens were renewed", n, users)
+		}
+	})
 }
 
 // A provider that hints when to refresh is heard, within the token's life.
@@ -292,19 +308,8 @@ func TestRefreshInHint(t *testing.T) {
 	} {
 		t.Run(value, func(t *testing.T) {
 			t.Parallel()
-			r := newRefreshRig(t, coretest.Options{Answer: func(a map[string]any) { a["refresh_in"] = json.RawMessage(value) }})
-			u := r.signIn("alice")
-			first := r.get(u)
-			// One manager looks a second before the window, and another one in it.
-			early := r.manager()
-			r.p.Advance(time.Hour - window - time.Second)
-			r.get(u)
-			r.wantNoFlight()
-			r.m = early
-			r.wantRefreshes(0)
-			r.p.Advance(time.Second + window/10)
-			eventually(t, "a refresh", func() bool { return r.get(u.as(r.m)).AccessToken != first.AccessToken })
-			r.wantRefreshes(1)
+			hint := coretest.Options{Answer: func(a map[string]any) { a["refresh_in"] = json.RawMessage(value) }}
+			inBubble(t, hint, func(_ *testing.T, r *refreshRig) { r.wantEarlyWindow(time.Hour, window) })
 		})
 	}
 }
@@ -313,20 +318,20 @@ func TestRefreshInHint(t *testing.T) {
 // life, not by every call.
 func TestShortTokenIsNotRenewedByEveryCall(t *testing.T) {
 	t.Parallel()
-	r := newRefreshRig(t, coretest.Options{AccessTokenLife: 20 * time.Second})
-	u := r.signIn("alice")
-	for range 50 {
-		r.get(u)
-	}
-	r.wantNoFlight()
-	r.wantRefreshes(0)
+	inBubble(t, coretest.Options{AccessTokenLife: 20 * time.Second}, func(_ *testing.T, r *refreshRig) {
+		u := r.signIn("alice")
+		for range 50 {
+			r.get(u)
+			synctest.Wait()
+		}
+		r.wantRefreshes(0)
+	})
 }
 
 // A renewal forced for a token that has been replaced meanwhile finds the newer
 // one: a hundred refusals of one token are one refresh.
 func TestRenewalsOfOneTokenAreOne(t *testing.T) {
 	t.Parallel()
-	var rejecting sync.WaitGroup
 	r := newRefreshRig(t, coretest.Options{})
 	u := r.signIn("alice")
 	first := r.get(u)
@@ -340,7 +345,6 @@ func TestRenewalsOfOneTokenAreOne(t *testing.T) {
 		}
 		tokens[i] = tok.AccessToken
 	})
-	rejecting.Wait()
 	for _, tok := range tokens {
 		if tok == first.AccessToken || tok != tokens[0] {
 			t.Fatal("the rejected token, or two new ones")
@@ -380,30 +384,27 @@ func TestTokenRefusedAgainIsNotRenewedAgain(t *testing.T) {
 // beside a new refresh token: which is then stored and used, by everybody.
 func TestSameAccessTokenWithANewRefreshToken(t *testing.T) {
 	t.Parallel()
-	r := newRefreshRig(t, coretest.Options{})
-	u := r.signIn("alice")
-	first := r.get(u)
-	r.p.Advance(untilEarly)
-	r.p.Fail(coretest.Fault{Grant: "refresh_token", Answer: func(a map[string]any) {
-		a["access_token"] = first.AccessToken
-		a["expires_in"] = 30
-	}})
-	r.get(u)
-	eventually(t, "a refresh", func() bool { return r.p.Granted("refresh_token") == 1 })
-	if err := r.m.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	rec := r.record(u)
-	if rec.RefreshToken != r.liveRefreshToken("alice") {
-		t.Error("the new refresh token is not stored")
-	}
-	if rec.Claim != nil {
-		t.Error("the claim of a refresh that is done is still there")
-	}
-	r.p.Advance(untilExpiry)
-	r.m = r.manager()
-	r.get(u.as(r.m))
-	r.wantRefreshes(2)
+	inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
+		u := r.signIn("alice")
+		first := r.get(u)
+		r.p.Advance(untilEarly)
+		r.p.Fail(coretest.Fault{Grant: "refresh_token", Answer: func(a map[string]any) {
+			a["access_token"] = first.AccessToken
+			a["expires_in"] = 30
+		}})
+		r.get(u)
+		synctest.Wait()
+		rec := r.record(u)
+		if rec.RefreshToken != r.liveRefreshToken("alice") {
+			t.Error("the new refresh token is not stored")
+		}
+		if rec.Claim != nil {
+			t.Error("the claim of a refresh that is done is still there")
+		}
+		r.p.Advance(untilExpiry)
+		r.get(u)
+		r.wantRefreshes(2)
+	})
 }
 
 // A refreshed ID token must be the same user's, from the same issuer to the same
@@ -642,8 +643,6 @@ func TestOnRefreshIsToldOfClaimsThatWereStoredLate(t *testing.T) {
 		user, err := r.m.User(u.as(r.m))
 		return err == nil && roleOf(t, user) == "manager"
 	})
-	if err := r.m.Close(t.Context()); err != nil { // waits for what is behind
-		t.Fatal(err)
-	}
+	r.restart()
 	r.wantTold("manager")
 }

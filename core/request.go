@@ -44,8 +44,9 @@ func WithResource(resource string) TokenOption {
 }
 
 // WithParams adds parameters to the token request. Those that are the protocol's
-// own (grant_type, client_id and the like) are refused when the token is asked for.
+// own (grant_type, client_id, scope and the like) are refused when the token is asked for.
 func WithParams(params url.Values) TokenOption {
+	params = cloneParams(params)
 	return func(r *TokenRequest) { r.Params = params }
 }
 
@@ -53,6 +54,8 @@ func WithParams(params url.Values) TokenOption {
 func WithForceRenewal() TokenOption {
 	return func(r *TokenRequest) { r.ForceRenewal = true }
 }
+
+func cloneParams(params url.Values) url.Values { return url.Values(http.Header(params).Clone()) }
 
 type optionsKey struct{}
 
@@ -142,7 +145,7 @@ func (r *TokenRequest) fill(form url.Values) error {
 var ownParams = []string{
 	"client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_challenge",
 	"code_challenge_method", "code_verifier", "grant_type", "nonce", "redirect_uri", "refresh_token",
-	"response_mode", "response_type", "state",
+	"response_mode", "response_type", "scope", "state",
 }
 
 func checkParams(params url.Values, field string) error {

@@ -14,6 +14,8 @@ type grant struct {
 	key     string
 	slot    string
 	sent    string // digest of the refresh token that was sent for it
+	attempt string // of the claim under which it was sent
+	changed bool   // its ID token says something else of the user
 	answer  *answer
 	token   storedToken
 	idToken string // checked; "" keeps the old one
@@ -36,7 +38,7 @@ func (m *Manager) save(ctx context.Context, g *grant) (*login, error) {
 			m.revoke(ctx, g.answer.refreshToken)
 			return nil, errSessionOver
 		}
-		if held := l.token(g.slot); held != nil && held.AccessToken == g.token.AccessToken {
+		if g.isIn(l) {
 			return l, nil // a write that looked lost was not
 		}
 		r := l.clone()
@@ -70,6 +72,17 @@ func (m *Manager) save(ctx context.Context, g *grant) (*login, error) {
 		}
 	}
 	return nil, storeError(errContended)
+}
+
+// isIn reports whether l holds what g obtained. A provider may answer with the same
+// access token and another refresh token: the access token alone tells nothing.
+func (g *grant) isIn(l *login) bool {
+	if l.Claim != nil && l.Claim.Attempt == g.attempt {
+		return false // the write of g takes the claim away
+	}
+	held := l.token(g.slot)
+	return held != nil && held.AccessToken == g.token.AccessToken &&
+		(g.answer.refreshToken == "" || g.answer.refreshToken == l.RefreshToken || digest(l.RefreshToken) != g.sent)
 }
 
 // merge puts what g obtained into r: the old refresh token and ID token stay
@@ -139,9 +152,12 @@ func (m *Manager) settle(ctx context.Context, r renewal) (*Token, error) {
 
 // trySaving saves an unsaved result and forgets it once the Store has decided.
 func (m *Manager) trySaving(ctx context.Context, g *grant) error {
-	_, err := m.save(ctx, g)
+	l, err := m.save(ctx, g)
 	if err == nil || errors.Is(err, ErrLoginRequired) {
 		m.unsaved.drop(g)
+	}
+	if err == nil && g.changed {
+		return m.claimsChanged(ctx, g.key, l)
 	}
 	return err
 }

@@ -70,10 +70,13 @@ func loginURL(r *http.Request) string {
 		return ""
 	}
 	_ = b.read() // for the login state
-	if since := b.m.now().Sub(time.Unix(b.login.Renewed, 0)); since >= 0 && since < loginLoop {
+	if since := b.m.now().Sub(time.Unix(b.login.SignedIn, 0)); since >= 0 && since < loginLoop {
 		return ""
 	}
 	to := pathsOf(r.Context(), b.m).Login
+	if to == "-" {
+		return ""
+	}
 	if returnTo := b.m.landing(r, r.URL.RequestURI()); get && returnTo != "/" {
 		to += "?return_to=" + url.QueryEscape(returnTo)
 	}

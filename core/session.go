@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -25,7 +26,8 @@ type Session interface {
 }
 
 // SessionFunc opens the session of a request's browser. It is called once for
-// each request, and should do no work before the session is used.
+// each request, whose context carries the manager already ([From]), and should do
+// no work before the session is used.
 type SessionFunc func(http.ResponseWriter, *http.Request) (Session, error)
 
 // ContextKey is a key under which a context that answers to string keys only,
@@ -119,13 +121,34 @@ func (m *Manager) binding(ctx context.Context) (*binding, context.Context) {
 }
 
 // loginState is what a browser session holds beside the ticket: the secret that
-// binds logins under way to this browser. The secret changes at each login; the
+// binds logins under way to this browser. A login changes the secret, and the
 // previous one still serves the logins that other tabs had started by then.
 type loginState struct {
 	Secret   string `json:"s,omitempty"`
 	Previous string `json:"p,omitempty"`
-	Renewed  int64  `json:"t,omitempty"` // Unix seconds of the last login
+	Changed  int64  `json:"c,omitempty"` // Unix seconds: when Previous was replaced
+	SignedIn int64  `json:"t,omitempty"` // Unix seconds of the last login
 	Done     string `json:"d,omitempty"` // digest of the state that was used last
+}
+
+// started reports whether the login was started in this browser.
+func (s *loginState) started(p *pendingLogin) bool {
+	return sameSecret(s.Secret, p.Browser) || s.startedBefore(p)
+}
+
+// startedBefore reports whether it was started before the secret changed.
+func (s *loginState) startedBefore(p *pendingLogin) bool {
+	return sameSecret(s.Previous, p.Browser) && p.Started <= s.Changed
+}
+
+// finished is the state after a login: one that was started before the secret
+// changed leaves it, for the tabs that are still under way.
+func (s *loginState) finished(p *pendingLogin, state string, now int64) loginState {
+	next := loginState{Secret: s.Secret, Previous: s.Previous, Changed: s.Changed, SignedIn: now, Done: digest(state)}
+	if !s.startedBefore(p) {
+		next.Secret, next.Previous, next.Changed = newSecret(), s.Secret, now
+	}
+	return next
 }
 
 // readSession returns what the browser's session holds of m's.
@@ -148,4 +171,48 @@ func (m *Manager) readSession(s Session) (Ticket, loginState, error) {
 func (m *Manager) writeLoginState(s Session, state loginState) {
 	text, _ := json.Marshal(state)
 	s.Set(m.keys.login, string(text))
+}
+
+// renewSession gives the browser a new session that holds a ticket of m's. What other
+// managers keep in it moves along if the user is the same as before.
+func (m *Manager) renewSession(s Session, ticket Ticket, state loginState, sameUser bool) error {
+	spaces, kept, err := m.neighbours(s)
+	if err != nil {
+		return err
+	}
+	if err := s.Renew(); err != nil {
+		return err
+	}
+	if !sameUser {
+		spaces, kept = nil, nil
+	}
+	for key, value := range kept {
+		s.Set(key, value)
+	}
+	s.Set(spacesKey, strings.Join(append(spaces, m.keys.space), " "))
+	s.Set(m.keys.ticket, string(ticket))
+	m.writeLoginState(s, state)
+	return s.Save()
+}
+
+// neighbours returns the other managers that have a ticket in the session, and
+// what they keep there.
+func (m *Manager) neighbours(s Session) (spaces []string, kept map[string]string, err error) {
+	index, err := s.Get(spacesKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	kept = make(map[string]string)
+	for _, space := range strings.Fields(index) {
+		if space == m.keys.space {
+			continue
+		}
+		spaces = append(spaces, space)
+		for _, key := range []string{ticketKey(space), loginKey(space)} {
+			if kept[key], err = s.Get(key); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return spaces, kept, nil
 }

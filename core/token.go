@@ -23,13 +23,16 @@ type Token struct {
 	Scopes      []string  // what was granted; nil when the provider did not say
 	Expiry      time.Time // zero: the provider did not say when it expires
 
-	authorization []string // the finished header, made once for each token
+	// The finished header, made once for each token, and what it was made of: a copy
+	// that was changed does without.
+	authorization   []string
+	madeFor, madeAs string
 }
 
 // newToken returns a Token whose Authorization header is ready-made.
 func newToken(accessToken, tokenType string, scopes []string, expiry time.Time) *Token {
 	t := &Token{AccessToken: accessToken, Type: tokenType, Scopes: scopes, Expiry: expiry}
-	t.authorization = []string{tokenType + " " + accessToken}
+	t.authorization, t.madeFor, t.madeAs = []string{tokenType + " " + accessToken}, accessToken, tokenType
 	return t
 }
 
@@ -53,7 +56,7 @@ func (t *Token) header() ([]string, error) {
 	if t == nil || t.AccessToken == "" {
 		return nil, errors.New("tokenwell: no access token")
 	}
-	if t.authorization != nil {
+	if t.authorization != nil && t.AccessToken == t.madeFor && t.Type == t.madeAs {
 		return t.authorization, nil
 	}
 	scheme, err := tokenType(t.Type)

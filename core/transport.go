@@ -67,7 +67,9 @@ func (c *namedClient) send(ctx context.Context, r *http.Request, target *url.URL
 	out.URL = target
 	out.Header = make(http.Header, len(r.Header)+1)
 	for name, values := range r.Header {
-		out.Header[name] = values
+		if len(name) != len("Authorization") || !strings.EqualFold(name, "Authorization") {
+			out.Header[name] = values
+		}
 	}
 	out.Header["Authorization"] = authorization
 	resp, err := c.next.RoundTrip(out)

@@ -72,10 +72,7 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 	if err := b.read(); err != nil {
 		return nil, err
 	}
-	value, rev, err := m.store.Peek(ctx, b.key)
-	if err == nil && rev == "" {
-		value, rev, err = m.store.Load(ctx, b.key)
-	}
+	value, rev, err := m.peek(ctx, b.key)
 	switch {
 	case err != nil && m.unsaved.has(b.key):
 		return nil, nil
@@ -95,6 +92,21 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 	return l, nil
 }
 
+// peek reads a login for the fast path, and makes sure of a miss. Memory answers at
+// once; any other store is given as long as everywhere else.
+func (m *Manager) peek(ctx context.Context, key string) (value []byte, rev string, err error) {
+	if !m.memory {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+	}
+	value, rev, err = m.store.Peek(ctx, key)
+	if err == nil && rev == "" {
+		value, rev, err = m.store.Load(ctx, key)
+	}
+	return value, rev, err
+}
+
 var errSessionOver = loginRequired(errors.New("the session has ended"))
 
 // touchAt is the moment, in Unix milliseconds, from which on the next use of a
@@ -110,6 +122,9 @@ func (m *Manager) touchAt(r *record) int64 {
 func (m *Manager) serve(ctx context.Context, b *binding, l *login, req TokenRequest) (*Token, error) {
 	r := renewal{key: b.key, slot: req.slot(), req: req, rejected: req.Rejected}
 	r.req.HTTP = nil // the renewal outlives the request
+	if len(req.Params) > 0 {
+		r.req.Params = cloneParams(req.Params)
+	}
 	if l == nil {
 		return m.renew(ctx, r)
 	}

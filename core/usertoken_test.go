@@ -428,26 +428,26 @@ func TestUsersAreKeptApart(t *testing.T) {
 	r.wantRefreshes(3 * 3 * 2)
 }
 
-// Two managers can share a store and a browser session: each knows its own user.
+// Two managers can share a store and a browser session: each knows its own user, and
+// a login at one leaves that at the other alone.
 func TestTwoManagersShareAStoreAndABrowserSession(t *testing.T) {
 	t.Parallel()
 	r := newRefreshRig(t, coretest.Options{Clients: map[string]string{"other": "secret"}})
 	other := r.manager(func(c *core.Config) { c.ClientID, c.ClientSecret = "other", "secret" })
 	s := coretest.NewSession()
-	r.signInTo(r.m, s, "alice")
-	r.signInTo(other, s, "bob")
-
-	ctx := other.NewContext(r.m.NewContext(t.Context(), s), s)
-	if core.From(ctx) != other {
+	request := func() context.Context { return other.NewContext(r.m.NewContext(t.Context(), s), s) }
+	r.logIn(request(), r.m, s, "alice")
+	r.logIn(request(), other, s, "bob")
+	if core.From(request()) != other {
 		t.Error("From: not the innermost manager")
 	}
 	for range 2 {
 		for m, name := range map[*core.Manager]string{r.m: "alice", other: "bob"} {
-			user, err := m.User(ctx)
+			user, err := m.User(request())
 			if err != nil || user.Subject != name {
 				t.Errorf("%v, %v: want %s", user, err, name)
 			}
-			if _, err := m.GetUserAccessToken(ctx); err != nil {
+			if _, err := m.GetUserAccessToken(request()); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

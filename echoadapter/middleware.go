@@ -14,30 +14,23 @@ import (
 // core themselves. A nil store is the one that echo-contrib's session middleware
 // set.
 func Middleware(src core.ManagerSource, store sessions.Store) echo.MiddlewareFunc {
-	return middleware(src, store, "", func() core.Paths { return core.Paths{} })
+	return middleware(src, store, "", core.Paths{})
 }
 
-func middleware(src core.ManagerSource, store sessions.Store, name string, paths func() core.Paths) echo.MiddlewareFunc {
+func middleware(src core.ManagerSource, store sessions.Store, name string, paths core.Paths) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			open := func(_ http.ResponseWriter, r *http.Request) (core.Session, error) {
-				m, err := src.Manager(r)
-				if err != nil {
-					return nil, err
-				}
-				return openSession(c, store, name, r, m.SessionCookie())
+				return openSession(c, store, name, r, core.From(r.Context()).SessionCookie())
 			}
-			var err error
 			handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				c.SetRequest(r)
-				err = next(c)
-				if err != nil {
-					// Echo's error handler runs with the context of the request still alive.
-					c.Error(err)
+				if err := next(c); err != nil {
+					c.Error(err) // now, while the request is alive: its context ends with this handler
 				}
 			})
-			core.Middleware(src, open, paths())(handler).ServeHTTP(c.Response(), c.Request())
-			return err
+			core.Middleware(src, open, paths)(handler).ServeHTTP(c.Response(), c.Request())
+			return nil
 		}
 	}
 }

@@ -33,20 +33,50 @@ func Mount(e EchoOrGroup, src core.ManagerSource, store sessions.Store, opts ...
 	if len(opts) > 0 {
 		o = opts[0]
 	}
-	callback := "/callback"
-	if m, ok := src.(*core.Manager); ok {
-		callback = m.CallbackPath()
-	}
 	o.Login = orDefault(o.Login, "/login")
 	o.Logout = orDefault(o.Logout, "/logout")
+	prefix := prefixOf(e)
+	if o.Callback == "" {
+		o.Callback = callbackBelow(prefix, src)
+	}
 
-	// The paths are known once the routes are, which a group's prefix is before.
-	var paths core.Paths
-	e.Use(middleware(src, store, o.SessionName, func() core.Paths { return paths }))
-	paths.Login = mount(e, http.MethodGet, o.Login, core.LoginHandler(src))
-	prefix := strings.TrimSuffix(paths.Login, o.Login)
-	paths.Callback = mount(e, http.MethodGet, orDefault(o.Callback, strings.TrimPrefix(callback, prefix)), core.CallbackHandler(src))
-	paths.Logout = mount(e, http.MethodPost, o.Logout, core.LogoutHandler(src))
+	e.Use(middleware(src, store, o.SessionName, core.Paths{
+		Login: below(prefix, o.Login), Callback: below(prefix, o.Callback), Logout: below(prefix, o.Logout),
+	}))
+	mount(e, http.MethodGet, o.Login, core.LoginHandler(src))
+	mount(e, http.MethodGet, o.Callback, core.CallbackHandler(src))
+	mount(e, http.MethodPost, o.Logout, core.LogoutHandler(src))
+}
+
+// prefixOf returns the prefix of a group, which only its routes tell. This one
+// changes nothing: Use adds the same to every group.
+func prefixOf(e EchoOrGroup) string {
+	if _, ok := e.(*echo.Echo); ok {
+		return ""
+	}
+	return strings.TrimSuffix(e.Add(echo.RouteNotFound, "", echo.NotFoundHandler).Path, "/")
+}
+
+// callbackBelow returns the callback's path relative to a router at prefix. It
+// panics, as a router does for a path it cannot take, when the redirect URL is not
+// below that: nobody would ever arrive.
+func callbackBelow(prefix string, src core.ManagerSource) string {
+	m, ok := src.(*core.Manager)
+	if !ok {
+		return "/callback"
+	}
+	path, ok := strings.CutPrefix(m.CallbackPath(), prefix+"/")
+	if !ok {
+		panic("echoadapter: the callback " + m.CallbackPath() + " is not below the group " + prefix + ": mount there, or set Options.Callback")
+	}
+	return "/" + path
+}
+
+func below(prefix, path string) string {
+	if path == "-" {
+		return path
+	}
+	return prefix + path
 }
 
 func orDefault(path, otherwise string) string {
@@ -56,10 +86,8 @@ func orDefault(path, otherwise string) string {
 	return path
 }
 
-// mount returns the whole path under which h can be reached.
-func mount(e EchoOrGroup, method, path string, h http.Handler) string {
-	if path == "-" {
-		return path
+func mount(e EchoOrGroup, method, path string, h http.Handler) {
+	if path != "-" {
+		e.Add(method, path, echo.WrapHandler(h))
 	}
-	return e.Add(method, path, echo.WrapHandler(h)).Path
 }

@@ -18,11 +18,7 @@ func Middleware(src core.ManagerSource) gin.HandlerFunc {
 func middleware(src core.ManagerSource, sessionName string, paths core.Paths) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		open := func(_ http.ResponseWriter, r *http.Request) (core.Session, error) {
-			m, err := src.Manager(r)
-			if err != nil {
-				return nil, err
-			}
-			return openSession(c, sessionName, m.SessionCookie())
+			return openSession(c, sessionName, core.From(r.Context()).SessionCookie())
 		}
 		served := false
 		next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -30,20 +30,40 @@ func Mount(r gin.IRouter, src core.ManagerSource, opts ...Options) {
 	if g, ok := r.(interface{ BasePath() string }); ok {
 		prefix = strings.TrimSuffix(g.BasePath(), "/")
 	}
-	callback := "/callback"
-	if m, ok := src.(*core.Manager); ok {
-		callback = strings.TrimPrefix(m.CallbackPath(), prefix)
-	}
 	o.Login = orDefault(o.Login, "/login")
-	o.Callback = orDefault(o.Callback, callback)
 	o.Logout = orDefault(o.Logout, "/logout")
+	if o.Callback == "" {
+		o.Callback = callbackBelow(prefix, src)
+	}
 
 	r.Use(middleware(src, o.SessionName, core.Paths{
-		Login: prefix + o.Login, Callback: prefix + o.Callback, Logout: prefix + o.Logout,
+		Login: below(prefix, o.Login), Callback: below(prefix, o.Callback), Logout: below(prefix, o.Logout),
 	}))
 	mount(r.GET, o.Login, core.LoginHandler(src))
 	mount(r.GET, o.Callback, core.CallbackHandler(src))
 	mount(r.POST, o.Logout, core.LogoutHandler(src))
+}
+
+// callbackBelow returns the callback's path relative to a router at prefix. It
+// panics, as a router does for a path it cannot take, when the redirect URL is not
+// below that: nobody would ever arrive.
+func callbackBelow(prefix string, src core.ManagerSource) string {
+	m, ok := src.(*core.Manager)
+	if !ok {
+		return "/callback"
+	}
+	path, ok := strings.CutPrefix(m.CallbackPath(), prefix+"/")
+	if !ok {
+		panic("ginadapter: the callback " + m.CallbackPath() + " is not below the group " + prefix + ": mount there, or set Options.Callback")
+	}
+	return "/" + path
+}
+
+func below(prefix, path string) string {
+	if path == "-" {
+		return path
+	}
+	return prefix + path
 }
 
 func orDefault(path, otherwise string) string {

@@ -6,6 +6,7 @@ package gorillasession
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 
@@ -22,10 +23,12 @@ type Session struct {
 
 // Open returns s as a Session, and sees to it that its cookie has the attributes
 // of cookie, whoever saves it. err is what the store said when it opened s: a
-// cookie that cannot be decoded is an empty session, any other failure an error.
+// cookie that cannot be decoded, or whose file is gone, is an empty session, any
+// other failure an error.
 func Open(s *sessions.Session, err error, w http.ResponseWriter, r *http.Request, cookie *http.Cookie) (*Session, error) {
 	var decoding securecookie.Error
-	if err != nil && (!errors.As(err, &decoding) || !decoding.IsDecode()) {
+	empty := errors.As(err, &decoding) && decoding.IsDecode() || errors.Is(err, fs.ErrNotExist)
+	if err != nil && !empty {
 		return nil, fmt.Errorf("the session store failed: %w", err)
 	}
 	if s == nil {

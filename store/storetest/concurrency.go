@@ -128,7 +128,7 @@ func counter(t testing.TB, s store.Store) {
 	var readErr error
 	reader.Go(func() {
 		last := 0
-		for ctx.Err() == nil {
+		for ; ctx.Err() == nil; runtime.Gosched() {
 			value, rev, err := s.Load(t.Context(), key)
 			n, notNumber := strconv.Atoi(string(value))
 			if readErr = errors.Join(err, notNumber, states.note(rev, n)); readErr != nil {
@@ -194,7 +194,7 @@ func peekIsNotBehind(t testing.TB, s store.Store) {
 	var readers sync.WaitGroup
 	for range 4 {
 		readers.Go(func() {
-			for ctx.Err() == nil {
+			for ; ctx.Err() == nil; runtime.Gosched() {
 				_, _, _ = s.Peek(ctx, key)
 			}
 		})

@@ -18,7 +18,7 @@ var expiryClauses = []clause{
 }
 
 const (
-	short = 300 * time.Millisecond
+	short = 200 * time.Millisecond
 	// tolerance is for clocks that are read in whole milliseconds.
 	tolerance = 10 * time.Millisecond
 	// patience is for what is promised without a time.
