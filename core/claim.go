@@ -105,7 +105,7 @@ func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (*login,
 	standing := startWatch()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
 		if err := sleep(ctx, pause/2+rand.N(pause)); err != nil {
-			return nil, waitError(opRefresh, ctx)
+			return nil, waitError(ctx, opRefresh)
 		}
 		waited := standing.elapsed() >= claimWait
 		value, rev, err := m.peek(ctx, key)
@@ -143,7 +143,7 @@ func (l *login) carries(c *claim) bool { return l != nil && l.Claim != nil && *l
 func (h *claimHold) giveTime(ctx context.Context) error {
 	for range 4 {
 		if err := sleep(ctx, claimWait/4); err != nil {
-			return waitError(opRefresh, ctx)
+			return waitError(ctx, opRefresh)
 		}
 		h.renew(ctx)
 	}

@@ -133,7 +133,7 @@ func storeError(err error) error {
 }
 
 // waitError is what a caller gets whose own context ended before the token came.
-func waitError(op string, ctx context.Context) error {
+func waitError(ctx context.Context, op string) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if !errors.Is(cause, err) {
 		err = fmt.Errorf("%w: %w", err, cause)

@@ -90,7 +90,7 @@ func LogoutHandler(src ManagerSource) http.Handler {
 	return browserHandler(src, http.MethodPost, func(m *Manager, s Session, w http.ResponseWriter, r *http.Request) error {
 		if protection.Check(r) != nil {
 			http.Error(w, "cross-origin request refused", http.StatusForbidden)
-			return nil
+			return nil //nolint:nilerr // it has been answered
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		to, err := m.Logout(r.Context(), s)

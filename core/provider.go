@@ -65,7 +65,7 @@ func (m *Manager) provider(ctx context.Context) (*provider, error) {
 	})
 	select {
 	case <-ctx.Done():
-		return nil, waitError(opDiscovery, ctx)
+		return nil, waitError(ctx, opDiscovery)
 	case result := <-found:
 		if result.Err != nil {
 			return nil, result.Err

@@ -52,11 +52,11 @@ func (m *Manager) renew(ctx context.Context, r renewal) (*Token, error) {
 	// with the very token that was rejected: then this caller's own flight starts.
 	for range 2 {
 		if ctx.Err() != nil {
-			return nil, waitError(opRefresh, ctx)
+			return nil, waitError(ctx, opRefresh)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, waitError(opRefresh, ctx)
+			return nil, waitError(ctx, opRefresh)
 		case result := <-m.startRenewal(r):
 			if result.Err != nil {
 				return nil, result.Err
@@ -88,7 +88,7 @@ func (m *Manager) startRenewal(r renewal) <-chan singleflight.Result {
 func (m *Manager) refresh(ctx context.Context, r renewal) (*Token, error) {
 	unlock, err := m.locks.lock(ctx, r.key)
 	if err != nil {
-		return nil, waitError(opRefresh, ctx)
+		return nil, waitError(ctx, opRefresh)
 	}
 	defer unlock()
 

@@ -144,7 +144,6 @@ func TestDroppedMemoryIsCollected(t *testing.T) {
 	fill(t, m, 1000, 24*time.Hour)
 	store, part := weak.Make(m), weak.Make(s)
 	runtime.KeepAlive(m)
-	m, s = nil, nil
 	for deadline := time.Now().Add(10 * time.Second); store.Value() != nil || part.Value() != nil; {
 		if time.Now().After(deadline) {
 			t.Fatalf("not collected: store %t, shard %t", store.Value() != nil, part.Value() != nil)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Always, as Fault.Times, keeps a fault in force until [Provider.Heal].
+// Always is a Fault.Times that keeps a fault in force until [Provider.Heal].
 const Always = -1
 
 // Ways to sign an ID token wrongly, for Fault.Signature.

@@ -113,7 +113,8 @@ func (p *Provider) openHint(hint string) (claims map[string]any, err error) {
 	p.mu.Unlock()
 	for _, key := range keys {
 		if payload, err := parsed.Verify(key.Public()); err == nil {
-			return claims, json.Unmarshal(payload, &claims)
+			err = json.Unmarshal(payload, &claims)
+			return claims, err
 		}
 	}
 	return nil, errors.New("not signed by this provider")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/tokenwell/tokenwell/core"
@@ -23,7 +24,13 @@ func SignedIn(t testing.TB, m *core.Manager, user string) context.Context {
 	}
 	// What the form would send. Nothing of the provider's own session is wanted.
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.PostForm(address, url.Values{"user": {user}})
+	form := strings.NewReader(url.Values{"user": {user}}.Encode())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, form)
+	if err != nil {
+		t.Fatalf("coretest: login of %s: %v", user, err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatalf("coretest: login of %s: %v", user, err)
 	}

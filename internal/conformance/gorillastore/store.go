@@ -42,7 +42,7 @@ func (m *Memory) New(r *http.Request, name string) (*sessions.Session, error) {
 	s.IsNew = true
 	c, err := r.Cookie(name)
 	if err != nil {
-		return s, nil //nolint:nilerr // no cookie is no failure
+		return s, nil
 	}
 	if err := securecookie.DecodeMulti(name, c.Value, &s.ID, m.codecs...); err != nil {
 		return s, err

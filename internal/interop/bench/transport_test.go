@@ -87,4 +87,3 @@ func BenchmarkTransport(b *testing.B) {
 		run(b, rt, newRequest(b.Context(), b))
 	})
 }
-
