@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/tokenwell/tokenwell/core"
-
 	"github.com/tokenwell/tokenwell/internal/interop/browser"
 	"github.com/tokenwell/tokenwell/internal/interop/provider"
 )

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tokenwell/tokenwell/core"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tokenwell/tokenwell/core"
 	"github.com/tokenwell/tokenwell/internal/interop/browser"
 	"github.com/tokenwell/tokenwell/internal/interop/provider"
 )
