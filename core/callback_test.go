@@ -586,3 +586,15 @@ func TestCallbackOfAnotherRedirectURL(t *testing.T) {
 		t.Errorf("%d codes were sent", got)
 	}
 }
+
+func TestCallbackReturnsToLocalPath(t *testing.T) {
+	t.Parallel()
+	r := newLoginRig(t, coretest.Options{})
+	s := newLoginSession()
+	for _, target := range []string{"https://evil.test", "//evil.test", `/\evil.test`, "/%2f/evil.test", ""} {
+		result, err := r.finish(s, r.sign(r.start(s, core.LoginOptions{ReturnTo: target}), "alice"))
+		if err != nil || result.ReturnTo != "/" {
+			t.Errorf("%q: %v, %v", target, result, err)
+		}
+	}
+}
