@@ -36,9 +36,13 @@ func closeBody(r *http.Request) {
 	}
 }
 
-// discard reads what is left of a short body, so that its connection can be used
-// again, and closes it.
-func discard(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, 64<<10)
-	_ = body.Close()
+// discard closes the body of an answer that is not wanted, after reading it where it
+// is short, so that its connection can be used again: as http.Client does for a
+// redirect's.
+func discard(resp *http.Response) {
+	const short = 2 << 10
+	if resp.ContentLength <= short {
+		_, _ = io.CopyN(io.Discard, resp.Body, short)
+	}
+	_ = resp.Body.Close()
 }

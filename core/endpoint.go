@@ -148,8 +148,9 @@ func clean(text string, limit int, secrets []string) string {
 // section 10.2.3), an hour at most.
 func retryAfter(value string, now time.Time) time.Duration {
 	const most = time.Hour
-	if seconds, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, most)
+	seconds, err := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(most/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return min(max(0, at.Sub(now)), most)

@@ -112,7 +112,7 @@ func TestTokenEndpointFailures(t *testing.T) {
 		{
 			"a limit with Retry-After",
 			coretest.Fault{Status: 429, Body: "slow", Header: http.Header{"Retry-After": {"1000000000000"}}},
-			core.Error{Status: 429},
+			core.Error{Status: 429, RetryAfter: time.Hour},
 			true, 503, "",
 		},
 		{"HTML", coretest.Fault{Status: 200, Body: "<html>welcome</html>"}, core.Error{Status: 200}, false, 502, "not a JSON object"},

@@ -39,7 +39,7 @@ func (c *namedClient) roundTrip(ctx context.Context, r *http.Request) (*http.Res
 	}
 	again, err := c.renewed(ctx, req, tok)
 	if err != nil {
-		discard(resp.Body)
+		discard(resp)
 		return nil, err
 	}
 	if again == nil {
@@ -49,7 +49,7 @@ func (c *namedClient) roundTrip(ctx context.Context, r *http.Request) (*http.Res
 	if err != nil {
 		return resp, nil //nolint:nilerr // it cannot be sent again: the 401 is the answer
 	}
-	discard(resp.Body)
+	discard(resp)
 	return c.send(ctx, r, target, body, again)
 }
 
@@ -60,7 +60,7 @@ func (c *namedClient) send(ctx context.Context, r *http.Request, target *url.URL
 		if body != nil {
 			_ = body.Close()
 		}
-		return nil, err
+		return nil, &Error{Op: opClient, Err: err}
 	}
 	out := r.WithContext(ctx)
 	out.Body = body

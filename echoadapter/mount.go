@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/tokenwell/tokenwell/core"
+	"github.com/tokenwell/tokenwell/internal/mountpath"
 )
 
 // Options change what Mount does by default. Paths are relative to what Mount is
@@ -33,19 +34,21 @@ func Mount(e EchoOrGroup, src core.ManagerSource, store sessions.Store, opts ...
 	if len(opts) > 0 {
 		o = opts[0]
 	}
-	o.Login = orDefault(o.Login, "/login")
-	o.Logout = orDefault(o.Logout, "/logout")
 	prefix := prefixOf(e)
-	if o.Callback == "" {
-		o.Callback = callbackBelow(prefix, src)
-	}
+	at := mountpath.Paths{Login: o.Login, Callback: o.Callback, Logout: o.Logout}.Relative(prefix, callbackOf(src))
 
-	e.Use(middleware(src, store, o.SessionName, core.Paths{
-		Login: below(prefix, o.Login), Callback: below(prefix, o.Callback), Logout: below(prefix, o.Logout),
-	}))
-	mount(e, http.MethodGet, o.Login, core.LoginHandler(src))
-	mount(e, http.MethodGet, o.Callback, core.CallbackHandler(src))
-	mount(e, http.MethodPost, o.Logout, core.LogoutHandler(src))
+	e.Use(middleware(src, store, o.SessionName, core.Paths(at.Whole(prefix))))
+	mount(e, http.MethodGet, at.Login, core.LoginHandler(src))
+	mount(e, http.MethodGet, at.Callback, core.CallbackHandler(src))
+	mount(e, http.MethodPost, at.Logout, core.LogoutHandler(src))
+}
+
+// callbackOf returns where the one manager's callback is, "" if there are several.
+func callbackOf(src core.ManagerSource) string {
+	if m, ok := src.(*core.Manager); ok {
+		return m.CallbackPath()
+	}
+	return ""
 }
 
 // prefixOf returns the prefix of a group, which only its routes tell. This one
@@ -55,35 +58,6 @@ func prefixOf(e EchoOrGroup) string {
 		return ""
 	}
 	return strings.TrimSuffix(e.Add(echo.RouteNotFound, "", echo.NotFoundHandler).Path, "/")
-}
-
-// callbackBelow returns the callback's path relative to a router at prefix. It
-// panics, as a router does for a path it cannot take, when the redirect URL is not
-// below that: nobody would ever arrive.
-func callbackBelow(prefix string, src core.ManagerSource) string {
-	m, ok := src.(*core.Manager)
-	if !ok {
-		return "/callback"
-	}
-	path, ok := strings.CutPrefix(m.CallbackPath(), prefix+"/")
-	if !ok {
-		panic("echoadapter: the callback " + m.CallbackPath() + " is not below the group " + prefix + ": mount there, or set Options.Callback")
-	}
-	return "/" + path
-}
-
-func below(prefix, path string) string {
-	if path == "-" {
-		return path
-	}
-	return prefix + path
-}
-
-func orDefault(path, otherwise string) string {
-	if path == "" {
-		return otherwise
-	}
-	return path
 }
 
 func mount(e EchoOrGroup, method, path string, h http.Handler) {

@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/tokenwell/tokenwell/core"
+	"github.com/tokenwell/tokenwell/internal/mountpath"
 )
 
 // Options change what Mount does by default. Paths are relative to the router that
@@ -30,47 +31,20 @@ func Mount(r gin.IRouter, src core.ManagerSource, opts ...Options) {
 	if g, ok := r.(interface{ BasePath() string }); ok {
 		prefix = strings.TrimSuffix(g.BasePath(), "/")
 	}
-	o.Login = orDefault(o.Login, "/login")
-	o.Logout = orDefault(o.Logout, "/logout")
-	if o.Callback == "" {
-		o.Callback = callbackBelow(prefix, src)
-	}
+	at := mountpath.Paths{Login: o.Login, Callback: o.Callback, Logout: o.Logout}.Relative(prefix, callbackOf(src))
 
-	r.Use(middleware(src, o.SessionName, core.Paths{
-		Login: below(prefix, o.Login), Callback: below(prefix, o.Callback), Logout: below(prefix, o.Logout),
-	}))
-	mount(r.GET, o.Login, core.LoginHandler(src))
-	mount(r.GET, o.Callback, core.CallbackHandler(src))
-	mount(r.POST, o.Logout, core.LogoutHandler(src))
+	r.Use(middleware(src, o.SessionName, core.Paths(at.Whole(prefix))))
+	mount(r.GET, at.Login, core.LoginHandler(src))
+	mount(r.GET, at.Callback, core.CallbackHandler(src))
+	mount(r.POST, at.Logout, core.LogoutHandler(src))
 }
 
-// callbackBelow returns the callback's path relative to a router at prefix. It
-// panics, as a router does for a path it cannot take, when the redirect URL is not
-// below that: nobody would ever arrive.
-func callbackBelow(prefix string, src core.ManagerSource) string {
-	m, ok := src.(*core.Manager)
-	if !ok {
-		return "/callback"
+// callbackOf returns where the one manager's callback is, "" if there are several.
+func callbackOf(src core.ManagerSource) string {
+	if m, ok := src.(*core.Manager); ok {
+		return m.CallbackPath()
 	}
-	path, ok := strings.CutPrefix(m.CallbackPath(), prefix+"/")
-	if !ok {
-		panic("ginadapter: the callback " + m.CallbackPath() + " is not below the group " + prefix + ": mount there, or set Options.Callback")
-	}
-	return "/" + path
-}
-
-func below(prefix, path string) string {
-	if path == "-" {
-		return path
-	}
-	return prefix + path
-}
-
-func orDefault(path, otherwise string) string {
-	if path == "" {
-		return otherwise
-	}
-	return path
+	return ""
 }
 
 func mount(route func(string, ...gin.HandlerFunc) gin.IRoutes, path string, h http.Handler) {

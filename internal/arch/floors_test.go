@@ -29,6 +29,7 @@ const (
 var floors = map[string][]string{
 	"store":                   {jose},
 	"internal/gorillasession": {gorilla},
+	"internal/mountpath":      {},
 
 	"core": {
 		"store", "internal/dpop", jose,
@@ -38,8 +39,8 @@ var floors = map[string][]string{
 
 	"core/coretest":    {"core", "store", jose},
 	"core/otelcore":    {"core", otel},
-	"echoadapter":      {"core", "internal/gorillasession", echo, gorilla},
-	"ginadapter":       {"core", "internal/gorillasession", gin, "github.com/gin-contrib/sessions", gorilla},
+	"echoadapter":      {"core", "internal/gorillasession", "internal/mountpath", echo, gorilla},
+	"ginadapter":       {"core", "internal/gorillasession", "internal/mountpath", gin, "github.com/gin-contrib/sessions", gorilla},
 	"store/redisstore": {"store", "github.com/redis/rueidis"},
 	"store/storetest":  {"store"},
 }
