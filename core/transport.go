@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -65,13 +66,7 @@ func (c *namedClient) send(ctx context.Context, r *http.Request, target *url.URL
 	out := r.WithContext(ctx)
 	out.Body = body
 	out.URL = target
-	out.Header = make(http.Header, len(r.Header)+1)
-	for name, values := range r.Header {
-		if len(name) != len("Authorization") || !strings.EqualFold(name, "Authorization") {
-			out.Header[name] = values
-		}
-	}
-	out.Header["Authorization"] = authorization
+	out.Header = withAuthorization(r.Header, authorization)
 	resp, err := c.next.RoundTrip(out)
 	if err != nil {
 		return nil, err
@@ -85,6 +80,23 @@ func (c *namedClient) send(ctx context.Context, r *http.Request, target *url.URL
 		absoluteLocation(resp, target)
 	}
 	return resp, nil
+}
+
+// withAuthorization returns a copy of h with the client's own Authorization in place
+// of whatever the caller set, however it is spelled.
+func withAuthorization(h http.Header, authorization []string) http.Header {
+	const name = "Authorization"
+	h = maps.Clone(h)
+	if h == nil {
+		h = make(http.Header, 1)
+	}
+	for other := range h {
+		if len(other) == len(name) && strings.EqualFold(other, name) {
+			delete(h, other)
+		}
+	}
+	h[name] = authorization
+	return h
 }
 
 // absoluteLocation resolves a redirect against where it came from (RFC 3986 section
