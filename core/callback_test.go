@@ -132,8 +132,18 @@ func TestCallbackStateWorksOnce(t *testing.T) {
 		wg   sync.WaitGroup
 		mu   sync.Mutex
 		good []*loginSession
+		all  sync.WaitGroup
 	)
-	for range 20 {
+	const requests = 20
+	all.Add(requests)
+	r.store.failing(func(op, key string) error {
+		if op == "Delete" && strings.Contains(key, ":l:") {
+			all.Done()
+			all.Wait() // all of them have seen the login under way
+		}
+		return nil
+	})
+	for range requests {
 		request := s.copy()
 		wg.Go(func() {
 			_, err := r.finish(request, answer)
@@ -147,6 +157,7 @@ func TestCallbackStateWorksOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	r.store.failing(nil)
 	if len(good) != 1 {
 		t.Fatalf("it worked %d times", len(good))
 	}

@@ -51,13 +51,6 @@ func (r *loginRig) manager(p *coretest.Provider, change ...func(*core.Config)) *
 	return m
 }
 
-// in returns the rig for a subtest.
-func (r *loginRig) in(t testing.TB) *loginRig {
-	sub := *r
-	sub.t = t
-	return &sub
-}
-
 // start begins a login and returns where at the provider it leads to.
 func (r *loginRig) start(s core.Session, o ...core.LoginOptions) *url.URL {
 	r.t.Helper()

@@ -127,18 +127,23 @@ func TestCookieOverPlainHTTP(t *testing.T) {
 func TestCookieStoresOwnOptionsDoNotWin(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, newProvider(t, coretest.AppURL+"/callback"))
-	store := sessions.NewCookieStore(securecookie.GenerateRandomKey(32))
-	store.Options = &sessions.Options{Path: "/app", Domain: "app.test", SameSite: http.SameSiteNoneMode, MaxAge: 77}
-	e := echo.New()
-	echoadapter.Mount(e, m, store)
-	w := httptest.NewRecorder()
-	e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/login", nil))
-	c := w.Result().Cookies()[0]
-	if !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
-		t.Errorf("the cookie is %s", c)
-	}
-	if c.MaxAge != 77 {
-		t.Errorf("MaxAge = %d: that is the store's to say", c.MaxAge)
+	for _, name := range []string{"__Host-app", "app"} {
+		store := sessions.NewCookieStore(securecookie.GenerateRandomKey(32))
+		store.Options = &sessions.Options{Path: "/app", Domain: "app.test", SameSite: http.SameSiteNoneMode, MaxAge: 77}
+		e := echo.New()
+		echoadapter.Mount(e, m, store, echoadapter.Options{SessionName: name})
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/login", nil))
+		c := w.Result().Cookies()[0]
+		if !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
+			t.Errorf("the cookie is %s", c)
+		}
+		if c.MaxAge != 77 {
+			t.Errorf("MaxAge = %d: that is the store's to say", c.MaxAge)
+		}
+		if want := map[string]string{"app": "app.test"}[name]; c.Domain != want {
+			t.Errorf("%s: Domain = %q, want %q", name, c.Domain, want)
+		}
 	}
 }
 

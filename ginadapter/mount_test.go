@@ -196,19 +196,24 @@ func TestCookieOverPlainHTTP(t *testing.T) {
 func TestCookieStoresOwnOptionsDoNotWin(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, newProvider(t, coretest.AppURL+"/callback"))
-	store := encryptedCookies(t)
-	store.Options(sessions.Options{Path: "/app", Domain: "app.test", SameSite: http.SameSiteNoneMode, MaxAge: 77})
-	engine := gin.New()
-	engine.Use(sessions.Sessions(cookieName, store))
-	ginadapter.Mount(engine, m)
-	w := httptest.NewRecorder()
-	engine.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/login", nil))
-	c := w.Result().Cookies()[0]
-	if !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
-		t.Errorf("the cookie is %s", c)
-	}
-	if c.MaxAge != 77 {
-		t.Errorf("MaxAge = %d: that is the store's to say", c.MaxAge)
+	for _, name := range []string{cookieName, "app"} {
+		store := encryptedCookies(t)
+		store.Options(sessions.Options{Path: "/app", Domain: "app.test", SameSite: http.SameSiteNoneMode, MaxAge: 77})
+		engine := gin.New()
+		engine.Use(sessions.Sessions(name, store))
+		ginadapter.Mount(engine, m)
+		w := httptest.NewRecorder()
+		engine.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/login", nil))
+		c := w.Result().Cookies()[0]
+		if !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
+			t.Errorf("the cookie is %s", c)
+		}
+		if c.MaxAge != 77 {
+			t.Errorf("MaxAge = %d: that is the store's to say", c.MaxAge)
+		}
+		if want := map[string]string{"app": "app.test"}[name]; c.Domain != want {
+			t.Errorf("%s: Domain = %q, want %q", name, c.Domain, want)
+		}
 	}
 }
 
