@@ -88,6 +88,7 @@ func TestRefusedCallbackIsUndoneWithoutCaller(t *testing.T) {
 			hangUp()
 			return barred
 		}
+		cfg.Store = &remoteStore{Store: cfg.Store}
 	})
 	s := newLoginSession()
 	if _, err := r.m.FinishLogin(ctx, s, r.sign(r.start(s), "alice")); !errors.Is(err, barred) {

@@ -401,6 +401,9 @@ func TestUseNotedDuringRefreshIsKept(t *testing.T) {
 		if _, err := r.m.User(u.as(r.m)); err != nil {
 			t.Error(err)
 		}
+		if r.record(u).Claim == nil {
+			t.Error("the claim is lost: another process could send the same refresh token")
+		}
 	}})
 	tok := r.get(u, core.WithForceRenewal())
 	rec := r.record(u)

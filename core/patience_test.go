@@ -14,42 +14,47 @@ import (
 	"github.com/tokenwell/tokenwell/store"
 )
 
-// hangingStore is a store on another machine that does not answer some operations.
-type hangingStore struct {
+// remoteStore is a store on another machine: it heeds the end of a context, and can be
+// made not to answer some operations.
+type remoteStore struct {
 	store.Store
 	hang atomic.Pointer[[]string]
 }
 
-func (s *hangingStore) wait(ctx context.Context, op string) error {
+func (s *remoteStore) wait(ctx context.Context, op string) error {
 	if ops := s.hang.Load(); ops == nil || !slices.Contains(*ops, op) {
-		return nil
+		return ctx.Err()
 	}
-	<-ctx.Done()
-	return ctx.Err()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Hour): // so that a test ends
+		return errStoreDown
+	}
 }
 
-func (s *hangingStore) Load(ctx context.Context, key string) ([]byte, string, error) {
+func (s *remoteStore) Load(ctx context.Context, key string) ([]byte, string, error) {
 	if err := s.wait(ctx, "Load"); err != nil {
 		return nil, "", err
 	}
 	return s.Store.Load(ctx, key)
 }
 
-func (s *hangingStore) Peek(ctx context.Context, key string) ([]byte, string, error) {
+func (s *remoteStore) Peek(ctx context.Context, key string) ([]byte, string, error) {
 	if err := s.wait(ctx, "Peek"); err != nil {
 		return nil, "", err
 	}
 	return s.Store.Peek(ctx, key)
 }
 
-func (s *hangingStore) Swap(ctx context.Context, key, rev string, value []byte, ttl time.Duration) (string, error) {
+func (s *remoteStore) Swap(ctx context.Context, key, rev string, value []byte, ttl time.Duration) (string, error) {
 	if err := s.wait(ctx, "Swap"); err != nil {
 		return "", err
 	}
 	return s.Store.Swap(ctx, key, rev, value, ttl)
 }
 
-func (s *hangingStore) Delete(ctx context.Context, key, rev string) (bool, error) {
+func (s *remoteStore) Delete(ctx context.Context, key, rev string) (bool, error) {
 	if err := s.wait(ctx, "Delete"); err != nil {
 		return false, err
 	}
@@ -102,7 +107,7 @@ func TestHangingStoreIsGivenUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			remote := &hangingStore{}
+			remote := &remoteStore{}
 			inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
 				u := r.signIn("alice")
 				remote.hang.Store(&test.hang)
@@ -133,11 +138,11 @@ func TestCloseLeavesABlockedHookBehind(t *testing.T) {
 	t.Parallel()
 	var role atomic.Value
 	role.Store("clerk")
-	called, goOn := make(chan struct{}), make(chan struct{})
+	var called chan struct{}
 	inBubble(t, coretest.Options{
 		Claims: func(string) map[string]any { return map[string]any{"role": role.Load()} },
 	}, func(t *testing.T, r *refreshRig) {
-		called, goOn = make(chan struct{}), make(chan struct{}) // of the bubble
+		called = make(chan struct{}) // of the bubble
 		u := r.signIn("alice")
 		role.Store("manager")
 		r.p.Advance(untilExpiry)
@@ -155,14 +160,13 @@ func TestCloseLeavesABlockedHookBehind(t *testing.T) {
 			}
 		})
 		wantTook(t, took, time.Second, 3*time.Second)
-		close(goOn)
 		if err := <-result; err != nil {
 			t.Errorf("the refresh that the hook belongs to: %v", err)
 		}
 	}, func(c *core.Config) {
 		c.OnRefresh = func(context.Context, *core.User) error {
 			close(called)
-			<-goOn
+			time.Sleep(time.Minute) // whatever becomes of its context
 			return nil
 		}
 	})
