@@ -37,7 +37,7 @@ func (m *Manager) claim(ctx context.Context, key string, l *login, sent string) 
 				return nil, loadErr
 			}
 			if now == nil || now.Claim == nil || now.Claim.Attempt != c.Attempt {
-				return nil, fmt.Errorf("%w: %w", errNotWritten, err)
+				return nil, storeError(fmt.Errorf("%w: %w", errNotWritten, errors.Unwrap(err)))
 			}
 			rev, claimed = now.rev, now.record
 		}

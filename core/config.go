@@ -160,8 +160,16 @@ func (c *Config) check() error {
 		if err := checkURL("Config.Issuer", c.Issuer); err != nil {
 			return err
 		}
+		if strings.Contains(c.Issuer, "/.well-known/") {
+			return configError("Config.Issuer: %q is where metadata lies: leave off what begins with /.well-known/", c.Issuer)
+		}
 		if strings.ContainsAny(c.Issuer, "?#") {
 			return configError("Config.Issuer: %q has a query or a fragment, which an issuer cannot have", c.Issuer)
+		}
+	}
+	for _, scope := range c.Scopes {
+		if scope == "" || !printable(scope) {
+			return configError("Config.Scopes: %q is not one scope: give each an entry of its own", scope)
 		}
 	}
 	if c.RedirectURL != "" {

@@ -120,7 +120,8 @@ func oauthError(op string, resp *http.Response, body []byte, secrets []string, n
 func secretsOf(form url.Values, header http.Header) []string {
 	var secrets []string
 	for _, name := range []string{"refresh_token", "code", "code_verifier", "client_secret", "token"} {
-		secrets = append(secrets, form.Get(name))
+		value := form.Get(name)
+		secrets = append(secrets, value, url.QueryEscape(value))
 	}
 	if _, encoded, ok := (&http.Request{Header: header}).BasicAuth(); ok {
 		secret, _ := url.QueryUnescape(encoded)

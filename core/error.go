@@ -16,7 +16,7 @@ var ErrLoginRequired = errors.New("tokenwell: login required")
 
 // ErrNoManager says that the context carries no manager: [Middleware] (or an
 // adapter's) has not run, or a nil *Manager was asked.
-var ErrNoManager = errors.New("tokenwell: no manager in this context")
+var ErrNoManager = errors.New("tokenwell: no manager in this context: Middleware, or an adapter's Mount, must run before this route")
 
 // errNoTicket is the ErrLoginRequired of a browser that holds no ticket at all,
 // the only one after which [FirstOf] goes on.

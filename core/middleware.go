@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"net/http"
 )
 
@@ -48,6 +49,9 @@ func pathsOf(ctx context.Context, m *Manager) Paths {
 //
 // paths need be given only where the handlers are not at the default ones.
 func Middleware(src ManagerSource, open SessionFunc, paths ...Paths) func(http.Handler) http.Handler {
+	if open == nil {
+		panic("tokenwell: core.Middleware: the SessionFunc is nil")
+	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m, err := src.Manager(r)
@@ -68,11 +72,21 @@ func Middleware(src ManagerSource, open SessionFunc, paths ...Paths) func(http.H
 			b := &binding{m: m, outer: bindings(ctx)}
 			r = r.WithContext(context.WithValue(ctx, bindingKey{}, b))
 			if b.session, err = open(w, r); err != nil {
-				b.session, b.err = nil, &Error{Op: opSession, transient: true, Err: err}
+				b.session, b.err = nil, sessionError(err)
 			}
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// sessionError is the failure of a session store, temporary unless it says itself
+// what it is.
+func sessionError(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &Error{Op: opSession, transient: true, Err: err}
 }
 
 // browserSession returns the session that Middleware opened for the request.

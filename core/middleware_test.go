@@ -104,7 +104,7 @@ func TestMiddlewareWithoutManager(t *testing.T) {
 	// A tenant's manager that cannot be had now can perhaps be had later.
 	src := core.ManagerFunc(func(*http.Request) (*core.Manager, error) { return nil, &core.Error{Op: "discovery", Status: 503} })
 	w := httptest.NewRecorder()
-	core.Middleware(src, nil)(nil).ServeHTTP(w, navigating("GET", "/"))
+	core.Middleware(src, coretest.Sessions())(nil).ServeHTTP(w, navigating("GET", "/"))
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("an outage: %d %v", w.Code, w.Header())
 	}
@@ -177,4 +177,14 @@ func TestSessionCookieIsStrict(t *testing.T) {
 			t.Errorf("%s: %+v", redirectURL, c)
 		}
 	}
+}
+
+func TestMiddlewareWithoutSessionsIsAFaultOfTheProgram(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if recover() == nil {
+			t.Error("a nil SessionFunc was taken")
+		}
+	}()
+	core.Middleware(core.ManagerFunc(func(*http.Request) (*core.Manager, error) { return nil, core.ErrNoManager }), nil)
 }

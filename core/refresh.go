@@ -135,7 +135,8 @@ func (m *Manager) refresh(ctx context.Context, r renewal) (*Token, error) {
 		switch {
 		case errors.Is(err, errNotWritten):
 			contended = err
-			if sleep(ctx, 20*time.Millisecond) != nil {
+			// A store that hangs has been waited for long enough.
+			if errors.Is(err, context.DeadlineExceeded) || sleep(ctx, 20*time.Millisecond) != nil {
 				return nil, err
 			}
 			continue
@@ -292,7 +293,7 @@ func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *ans
 		case errors.Is(err, errKeysUnreachable):
 			m.log.WarnContext(ctx, "tokenwell: a refreshed ID token could not be checked; the old one is kept", "error", err)
 		case err != nil:
-			return nil, m.refuseIdentity(ctx, r.key, a, err)
+			return nil, m.refuseIdentity(ctx, r.key, hold.refreshToken, a, err)
 		default:
 			g.idToken, g.changed = a.idToken, renewed
 		}
@@ -314,17 +315,16 @@ func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *ans
 
 // refuseIdentity ends a session whose refresh came back with somebody else's ID
 // token, or one that cannot be believed. What the answer held is never stored.
-func (m *Manager) refuseIdentity(ctx context.Context, key string, a *answer, cause error) error {
+func (m *Manager) refuseIdentity(ctx context.Context, key, sent string, a *answer, cause error) error {
 	l, err := m.remove(ctx, key)
 	if err != nil {
 		m.log.ErrorContext(ctx, "tokenwell: a refused session could not be deleted", "error", err)
 	}
-	refreshToken := a.refreshToken
-	if refreshToken == "" && l != nil {
-		refreshToken = l.RefreshToken
-	}
-	m.revoke(ctx, refreshToken)
+	m.revoke(ctx, a.refreshToken)
 	if l != nil {
+		if a.refreshToken == "" || l.RefreshToken != sent {
+			m.revoke(ctx, l.RefreshToken)
+		}
 		m.sessionEnded(ctx, l, EndRefused)
 	}
 	return loginRequired(&Error{Op: opRefresh, Err: cause})

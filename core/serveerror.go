@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
@@ -50,9 +51,11 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) bool {
 		code = "temporarily_unavailable"
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, math.Ceil(e.RetryAfter.Seconds())))))
 	}
+	log := slog.Default()
 	if m := From(r.Context()); m != nil {
-		m.log.ErrorContext(r.Context(), "tokenwell: request failed", "status", status, "error", err)
+		log = m.log
 	}
+	log.ErrorContext(r.Context(), "tokenwell: request failed", "status", status, "error", err)
 	serveJSON(w, status, errorAnswer{code})
 	return true
 }

@@ -15,7 +15,10 @@ import (
 // contribKey is where echo-contrib's session middleware leaves its store.
 const contribKey = "_session_store"
 
-var errNoStore = errors.New("echoadapter: no session store: give Mount one, or use echo-contrib's session middleware before it")
+var errNoStore error = &core.Error{
+	Op:  "configure",
+	Err: errors.New("echoadapter: no session store: give Mount one, or use echo-contrib's session middleware before it"),
+}
 
 // openSession opens gorilla's session of c's browser, in the given store or, if
 // that is nil, in the one that echo-contrib's middleware set. It is opened for

@@ -13,7 +13,10 @@ import (
 	"github.com/tokenwell/tokenwell/internal/gorillasession"
 )
 
-var errNoSession = errors.New("ginadapter: no session: use gin-contrib's sessions.Sessions before ginadapter.Mount")
+var errNoSession error = &core.Error{
+	Op:  "configure",
+	Err: errors.New("ginadapter: no session: use gin-contrib's sessions.Sessions before ginadapter.Mount"),
+}
 
 // openSession opens gin-contrib's session of c's browser: the one called name, or
 // the only one. It is opened for every request, since the application may save it
