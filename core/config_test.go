@@ -64,6 +64,8 @@ func TestWrongConfigNamesField(t *testing.T) {
 		{"issuer without scheme", func(c *core.Config) { c.Issuer = "login.test" }, "Config.Issuer", "https"},
 		{"issuer of another scheme", func(c *core.Config) { c.Issuer = "ldap://login.test" }, "Config.Issuer", "https"},
 		{"issuer with query", func(c *core.Config) { c.Issuer = "https://login.test?a=b" }, "Config.Issuer", "query"},
+		{"issuer that is its metadata", func(c *core.Config) { c.Issuer = "https://login.test/.well-known/openid-configuration" }, "Config.Issuer", "leave off"},
+		{"scopes in one text", func(c *core.Config) { c.Scopes = []string{"openid profile"} }, "Config.Scopes", "entry of its own"},
 		{"issuer with fragment", func(c *core.Config) { c.Issuer = "https://login.test#a" }, "Config.Issuer", "fragment"},
 		{"issuer with user information", func(c *core.Config) { c.Issuer = "https://u:sentinel@login.test" }, "Config.Issuer", "user information"},
 		{"issuer garbled", func(c *core.Config) { c.Issuer = "https://login.test:port" }, "Config.Issuer", "https"},
