@@ -171,7 +171,7 @@ func (m *Manager) admit(ctx context.Context, s Session, l *login, ticket Ticket,
 		}
 	}
 	if err := m.renewSession(s, ticket, state, sameUser); err != nil {
-		return &Error{Op: opSession, transient: true, Err: err}
+		return sessionError(err)
 	}
 	return nil
 }

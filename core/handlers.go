@@ -120,10 +120,7 @@ func browserHandler(src ManagerSource, method string, serve func(*Manager, Sessi
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
-		m, err := src.Manager(r)
-		if err == nil && m == nil {
-			err = ErrNoManager
-		}
+		m, err := managerOf(src, r)
 		var s Session
 		if err == nil {
 			s, err = m.browserSession(r.Context())
@@ -131,8 +128,8 @@ func browserHandler(src ManagerSource, method string, serve func(*Manager, Sessi
 		if err == nil {
 			err = serve(m, s, w, r)
 		}
-		if err != nil && !ServeError(w, r, err) {
-			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		if err != nil {
+			serveAnyError(w, r, err)
 		}
 	})
 }

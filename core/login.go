@@ -74,7 +74,7 @@ func (m *Manager) StartLogin(ctx context.Context, s Session, o LoginOptions) (st
 		browser.Secret = newSecret()
 		m.writeLoginState(s, browser)
 		if err := s.Save(); err != nil {
-			return "", &Error{Op: opSession, transient: true, Err: err}
+			return "", sessionError(err)
 		}
 	}
 	maxAge, err := m.maxAge(o.Params)

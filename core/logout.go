@@ -39,10 +39,10 @@ func (m *Manager) Logout(ctx context.Context, s Session) (endSessionURL string, 
 		}
 	}
 	if err := s.Renew(); err != nil {
-		return "", &Error{Op: opSession, transient: true, Err: err}
+		return "", sessionError(err)
 	}
 	if err := s.Save(); err != nil {
-		return "", &Error{Op: opSession, transient: true, Err: err}
+		return "", sessionError(err)
 	}
 	return m.endSessionURL(l), nil
 }

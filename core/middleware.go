@@ -54,14 +54,9 @@ func Middleware(src ManagerSource, open SessionFunc, paths ...Paths) func(http.H
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			m, err := src.Manager(r)
-			if err == nil && m == nil {
-				err = ErrNoManager
-			}
+			m, err := managerOf(src, r)
 			if err != nil {
-				if !ServeError(w, r, err) {
-					http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-				}
+				serveAnyError(w, r, err)
 				return
 			}
 			ctx, cancel := context.WithCancel(r.Context())
@@ -76,6 +71,22 @@ func Middleware(src ManagerSource, open SessionFunc, paths ...Paths) func(http.H
 			}
 			next.ServeHTTP(w, r)
 		})
+	}
+}
+
+// managerOf returns the manager for a request, never nil without an error.
+func managerOf(src ManagerSource, r *http.Request) (*Manager, error) {
+	m, err := src.Manager(r)
+	if err == nil && m == nil {
+		err = ErrNoManager
+	}
+	return m, err
+}
+
+// serveAnyError answers with err, ours or not.
+func serveAnyError(w http.ResponseWriter, r *http.Request, err error) {
+	if !ServeError(w, r, err) {
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 	}
 }
 

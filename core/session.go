@@ -156,11 +156,11 @@ func (m *Manager) readSession(s Session) (Ticket, loginState, error) {
 	var state loginState
 	ticket, err := s.Get(m.keys.ticket)
 	if err != nil {
-		return "", state, &Error{Op: opSession, transient: true, Err: err}
+		return "", state, sessionError(err)
 	}
 	text, err := s.Get(m.keys.login)
 	if err != nil {
-		return "", state, &Error{Op: opSession, transient: true, Err: err}
+		return "", state, sessionError(err)
 	}
 	if text != "" && json.Unmarshal([]byte(text), &state) != nil {
 		state = loginState{} // not ours: as if no login were under way
