@@ -6,16 +6,16 @@ import (
 	"net/http"
 )
 
-// maxAnswer bounds what is read of any answer of the provider. An access token
-// of a few hundred kilobytes fits.
-const maxAnswer = 1 << 20
+// defaultMaxAnswer bounds what is read of any answer of the provider. An access
+// token of a few hundred kilobytes fits.
+const defaultMaxAnswer = 1 << 20
 
-var errTooLarge = errors.New("the answer is larger than one mebibyte")
+var errTooLarge = errors.New("the answer is larger than Config.MaxAnswer allows")
 
 // newBackchannel returns a client with the transport and timeout of c that keeps
 // to the rules for talking to a provider: no redirects, which could carry a
 // secret elsewhere, no cookies, bounded time and bounded bytes.
-func newBackchannel(c *http.Client) *http.Client {
+func newBackchannel(c *http.Client, maxAnswer int64) *http.Client {
 	if c == nil {
 		c = &http.Client{Transport: defaultTransport()}
 	}
@@ -27,18 +27,21 @@ func newBackchannel(c *http.Client) *http.Client {
 		timeout = defaultTimeout
 	}
 	return &http.Client{
-		Transport:     boundedTransport{base},
+		Transport:     boundedTransport{base, maxAnswer},
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-type boundedTransport struct{ base http.RoundTripper }
+type boundedTransport struct {
+	base      http.RoundTripper
+	maxAnswer int64
+}
 
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(r)
 	if err == nil {
-		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
+		resp.Body = &boundedBody{ReadCloser: resp.Body, left: t.maxAnswer}
 	}
 	return resp, err
 }
@@ -54,15 +57,15 @@ func (t boundedTransport) CloseIdleConnections() {
 // pass for a whole one.
 type boundedBody struct {
 	io.ReadCloser
-	left int
+	left int64
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if b.left < 0 {
 		return 0, errTooLarge
 	}
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left+1)])
-	if b.left -= n; b.left < 0 {
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
+	if b.left -= int64(n); b.left < 0 {
 		return n, errTooLarge
 	}
 	return n, err

@@ -46,7 +46,7 @@ func (m *Manager) FinishLogin(ctx context.Context, s Session, query url.Values) 
 		"redirect_uri":  {pending.Redirect},
 		"code_verifier": {pending.Verifier},
 	}
-	a, err := m.requestToken(ctx, "authorization_code", form)
+	a, err := m.requestToken(ctx, m.app, "authorization_code", form)
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) && e.Code == "invalid_grant" {

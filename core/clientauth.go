@@ -11,6 +11,9 @@ import (
 type ClientAuth interface {
 	// authenticate adds to a form that is about to be posted, or to its header.
 	authenticate(clientID string, form url.Values, header http.Header)
+	// identity tells it from every other way of authenticating; it may hold the
+	// secret, and goes into digests alone.
+	identity() string
 }
 
 // SecretBasic authenticates by HTTP Basic, with identifier and secret encoded as
@@ -32,6 +35,8 @@ func (a secretBasic) authenticate(clientID string, _ url.Values, header http.Hea
 	r.SetBasicAuth(url.QueryEscape(clientID), url.QueryEscape(a.secret))
 }
 
+func (a secretBasic) identity() string { return "basic " + a.secret }
+
 // Format implements fmt.Formatter without the secret.
 func (a secretBasic) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprint(f, "core.SecretBasic("+redacted+")")
@@ -44,6 +49,8 @@ func (a secretPost) authenticate(clientID string, form url.Values, _ http.Header
 	form.Set("client_secret", a.secret)
 }
 
+func (a secretPost) identity() string { return "post " + a.secret }
+
 // Format implements fmt.Formatter without the secret.
 func (a secretPost) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprint(f, "core.SecretPost("+redacted+")")
@@ -54,3 +61,5 @@ type public struct{}
 func (public) authenticate(clientID string, form url.Values, _ http.Header) {
 	form.Set("client_id", clientID)
 }
+
+func (public) identity() string { return "public" }

@@ -1,13 +1,81 @@
 package core
 
-import "context"
+import (
+	"context"
+)
 
-// GetClientAccessToken is not available yet: it fails with an *[Error]. It will return
-// an access token of the application itself, by the client credentials grant (RFC
-// 6749 section 4.4).
-func (m *Manager) GetClientAccessToken(_ context.Context, _ ...TokenOption) (*Token, error) {
+// GetClientAccessToken returns an access token of the application itself, by the
+// client credentials grant (RFC 6749 section 4.4), or of the registration that
+// [WithRegistration] names. It is returned at once while it is fresh; shortly before
+// it expires it is still returned at once, and renewed behind the caller; once it
+// has expired the caller waits for the renewal, which all callers share and none can
+// interrupt by leaving. It is shared with other processes through the Store.
+//
+// A token is kept for each combination of registration, scopes, resource and
+// parameters. A failure is not kept, but the next request to the provider waits for
+// as long as it asked, or for a while that grows from failure to failure; meanwhile
+// callers get that failure, or the token that is still alive. A Store that fails is
+// done without.
+//
+// It fails with an *[Error], which wraps the context's error when ctx ends first. It
+// is safe for concurrent use.
+func (m *Manager) GetClientAccessToken(ctx context.Context, opts ...TokenOption) (*Token, error) {
 	if m == nil {
 		return nil, ErrNoManager
 	}
-	return nil, configError("client credentials are not configured: this version gets tokens for users only")
+	return m.clientToken(ctx, TokenRequest{}.with(opts))
+}
+
+// ClientToken retrieves the token of the application itself, as
+// [Manager.GetClientAccessToken] does. opts are its defaults; [WithRegistration]
+// among them makes it that of another client.
+func ClientToken(opts ...TokenOption) TokenRetriever {
+	return &clientToken{TokenRequest{}.with(opts)}
+}
+
+type clientToken struct{ defaults TokenRequest }
+
+func (c *clientToken) RetrieveToken(ctx context.Context, req TokenRequest) (*Token, error) {
+	m, err := req.asker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m.clientToken(ctx, req.withDefaults(&c.defaults))
+}
+
+func (m *Manager) clientToken(ctx context.Context, req TokenRequest) (*Token, error) {
+	return m.asClient(ctx, req.Registration, func(c *oauthClient, verify func(context.Context) error) (*Token, error) {
+		return m.clientTokenOf(ctx, c, verify, req)
+	})
+}
+
+func (m *Manager) clientTokenOf(ctx context.Context, c *oauthClient, verify func(context.Context) error, req TokenRequest) (*Token, error) {
+	key := c.plainKey
+	if req.Scopes != nil || req.Resource != "" || req.Params != nil {
+		asked := req.withDefaults(&c.defaults)
+		if err := checkParams(asked.Params, "TokenRequest.Params"); err != nil {
+			return nil, err
+		}
+		key = c.tokenKey(&asked)
+	}
+	if tok := m.freshToken(key); tok != nil && !req.ForceRenewal {
+		return tok, nil
+	}
+	asked := TokenRequest{Scopes: req.Scopes, Resource: req.Resource, Params: cloneParams(req.Params)}.withDefaults(&c.defaults)
+	return m.cachedToken(ctx, wanted{
+		op: opCredentials, key: key, outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
+		get: func(ctx context.Context, w wanted) (*heldToken, error) {
+			if err := verify(ctx); err != nil {
+				return nil, err
+			}
+			got, err := m.sharedToken(ctx, w, func(ctx context.Context) (*answer, error) {
+				form, err := clientForm(opCredentials, &asked)
+				if err != nil {
+					return nil, err
+				}
+				return m.requestToken(ctx, c, opCredentials, form)
+			}, asked.Scopes)
+			return got, c.named(err)
+		},
+	})
 }

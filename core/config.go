@@ -27,7 +27,9 @@ type Config struct {
 	// Endpoints are the provider's, for servers without discovery; nil: discovered.
 	Endpoints *Endpoints
 
-	// ClientID is the application's name at the provider. Required.
+	// ClientID is the application's name at the provider. Required, as Issuer or
+	// Endpoints are, but for a program without logins that has Registrations or
+	// FindRegistration.
 	ClientID string
 	// ClientSecret is short for ClientAuth: SecretBasic(secret).
 	ClientSecret string
@@ -46,6 +48,22 @@ type Config struct {
 	// LoginParams are further parameters of every authorization request: prompt,
 	// audience, access_type and the like.
 	LoginParams url.Values
+
+	// ClientScopes are asked for when the application gets a token of its own
+	// ([Manager.GetClientAccessToken]); nil: none are named.
+	ClientScopes []string
+	// Registrations are further OAuth clients, by name, for tokens of the
+	// application's own; see [WithRegistration].
+	Registrations map[string]Registration
+	// FindRegistration finds those that are not known before, such as one for each
+	// tenant; nil: there are only the ones in Registrations. A zero Registration
+	// means that there is none of that name; an error, that it could not be found out.
+	//
+	// What it returns is used for a minute without asking again, but never to
+	// request a token: a change takes effect at the next one. While it fails, what it
+	// returned before serves for five minutes at most. It is called by one goroutine
+	// at a time for each name, on a context that does not end with the caller's.
+	FindRegistration func(ctx context.Context, name string) (Registration, error)
 
 	// HTTPClients are the named clients. Their names are for the program alone.
 	HTTPClients map[string]HTTPClient
@@ -74,9 +92,11 @@ type Config struct {
 
 	// Backchannel makes the requests to the provider; nil: one with a timeout of ten
 	// seconds, which is also that of a client that has none. Its transport and
-	// timeout are used. Redirects are never followed, answers never read beyond
-	// one mebibyte.
+	// timeout are used. Redirects are never followed.
 	Backchannel *http.Client
+	// MaxAnswer is how many bytes of an answer of the provider are read; a larger one
+	// is an error. It bounds the size of an access token. 0: one mebibyte.
+	MaxAnswer int64
 	// Logger takes what an operator wants to know; nil: slog.Default(). No secret
 	// reaches it.
 	Logger *slog.Logger
@@ -107,7 +127,9 @@ func (c Config) withDefaults() Config {
 		c.Scopes = []string{"openid", "offline_access"}
 	}
 	c.Scopes = slices.Clone(c.Scopes)
+	c.ClientScopes = slices.Clone(c.ClientScopes)
 	c.HTTPClients = maps.Clone(c.HTTPClients)
+	c.Registrations = maps.Clone(c.Registrations)
 	c.LoginParams = cloneParams(c.LoginParams)
 	if c.Endpoints != nil {
 		given := *c.Endpoints
@@ -125,12 +147,11 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of the configured clock
 	}
+	if c.MaxAnswer == 0 {
+		c.MaxAnswer = defaultMaxAnswer
+	}
 	if c.ClientAuth == nil {
-		if c.ClientSecret != "" {
-			c.ClientAuth = SecretBasic(c.ClientSecret)
-		} else {
-			c.ClientAuth = Public()
-		}
+		c.ClientAuth = defaultAuth(c.ClientSecret)
 	}
 	if c.PostLogoutRedirectURL == "" && c.RedirectURL != "" {
 		if u, err := url.Parse(c.RedirectURL); err == nil {
@@ -142,10 +163,11 @@ func (c Config) withDefaults() Config {
 
 // check returns an error that names the field and what is expected of it.
 func (c *Config) check() error {
+	elsewhere := c.RedirectURL == "" && (len(c.Registrations) > 0 || c.FindRegistration != nil)
 	switch {
-	case c.ClientID == "":
+	case c.ClientID == "" && !elsewhere:
 		return configError("Config.ClientID is empty: it is the application's name at the provider")
-	case c.Issuer == "" && c.Endpoints == nil:
+	case c.Issuer == "" && c.Endpoints == nil && (!elsewhere || c.ClientID != ""):
 		return configError("Config.Issuer is empty: give the provider's issuer URL, or Config.Endpoints")
 	case c.ClientSecret != "" && c.ClientAuth != nil:
 		return configError("Config.ClientSecret and Config.ClientAuth are both set: a client authenticates in one way")
@@ -155,21 +177,27 @@ func (c *Config) check() error {
 		return configError("Config.Lifetime is negative: 0 is the default, eight hours")
 	case c.IdleTimeout < 0:
 		return configError("Config.IdleTimeout is negative: 0 is none")
+	case c.MaxAnswer < 0:
+		return configError("Config.MaxAnswer is negative: 0 is the default, one mebibyte")
 	}
 	if c.Issuer != "" {
-		if err := checkURL("Config.Issuer", c.Issuer); err != nil {
+		if err := checkIssuer("Config.Issuer", c.Issuer); err != nil {
 			return err
 		}
-		if strings.Contains(c.Issuer, "/.well-known/") {
-			return configError("Config.Issuer: %q is where metadata lies: leave off what begins with /.well-known/", c.Issuer)
-		}
-		if strings.ContainsAny(c.Issuer, "?#") {
-			return configError("Config.Issuer: %q has a query or a fragment, which an issuer cannot have", c.Issuer)
-		}
 	}
-	for _, scope := range c.Scopes {
-		if scope == "" || !printable(scope) {
-			return configError("Config.Scopes: %q is not one scope: give each an entry of its own", scope)
+	if err := checkScopes("Config.Scopes", c.Scopes); err != nil {
+		return err
+	}
+	if err := checkScopes("Config.ClientScopes", c.ClientScopes); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Registrations)) {
+		r := c.Registrations[name]
+		if name == "" {
+			return configError("Config.Registrations has one without a name: that is the application itself")
+		}
+		if err := r.check(fmt.Sprintf("Config.Registrations[%q]", name)); err != nil {
+			return err
 		}
 	}
 	if c.RedirectURL != "" {
@@ -240,10 +268,33 @@ func (c *Config) openID() bool {
 
 // space is what the provider is called where keys are derived from its name.
 func (c *Config) space() string {
-	if c.Issuer == "" {
+	if c.Issuer == "" && c.Endpoints != nil {
 		return c.Endpoints.Token
 	}
 	return c.Issuer
+}
+
+// checkIssuer accepts what can identify a provider.
+func checkIssuer(field, issuer string) error {
+	if err := checkURL(field, issuer); err != nil {
+		return err
+	}
+	if strings.Contains(issuer, "/.well-known/") {
+		return configError("%s: %q is where metadata lies: leave off what begins with /.well-known/", field, issuer)
+	}
+	if strings.ContainsAny(issuer, "?#") {
+		return configError("%s: %q has a query or a fragment, which an issuer cannot have", field, issuer)
+	}
+	return nil
+}
+
+func checkScopes(field string, scopes []string) error {
+	for _, scope := range scopes {
+		if scope == "" || !printable(scope) {
+			return configError("%s: %q is not one scope: give each an entry of its own", field, scope)
+		}
+	}
+	return nil
 }
 
 // checkURL accepts an absolute https URL, and http on loopback.
@@ -266,8 +317,9 @@ func loopback(host string) bool {
 }
 
 func (c Config) redacted() string {
-	return fmt.Sprintf("core.Config{Issuer:%q ClientID:%q RedirectURL:%q Scopes:%v HTTPClients:%v}",
-		c.Issuer, c.ClientID, c.RedirectURL, c.Scopes, slices.Sorted(maps.Keys(c.HTTPClients)))
+	return fmt.Sprintf("core.Config{Issuer:%q ClientID:%q RedirectURL:%q Scopes:%v ClientScopes:%v Registrations:%v HTTPClients:%v}",
+		c.Issuer, c.ClientID, c.RedirectURL, c.Scopes, c.ClientScopes,
+		slices.Sorted(maps.Keys(c.Registrations)), slices.Sorted(maps.Keys(c.HTTPClients)))
 }
 
 // Format implements fmt.Formatter without the secrets.

@@ -153,7 +153,7 @@ func TestNoMetadataFailsNew(t *testing.T) {
 		{"HTML", coretest.Fault{Status: 200, Body: "<html>welcome</html>"}, "not a JSON object"},
 		{"a list", coretest.Fault{Body: "[1]"}, "not a JSON object"},
 		{"nothing in it", coretest.Fault{Body: "{}"}, "identical"},
-		{"no end", coretest.Fault{Body: "{", Endless: true}, "larger than one mebibyte"},
+		{"no end", coretest.Fault{Body: "{", Endless: true}, "Config.MaxAnswer"},
 		{"a redirect", coretest.Fault{Status: 302, Header: http.Header{"Location": {evil.URL}}}, "status 302"},
 		{"a permanent redirect", coretest.Fault{Status: 308, Header: http.Header{"Location": {evil.URL}}}, "status 308"},
 	} {

@@ -37,33 +37,33 @@ var (
 	errNotJSON    = errors.New("the answer is not a JSON object")
 )
 
-// requestToken posts form to the token endpoint.
-func (m *Manager) requestToken(ctx context.Context, op string, form url.Values) (*answer, error) {
-	p, err := m.provider(ctx)
+// requestToken posts form to the token endpoint of the client.
+func (m *Manager) requestToken(ctx context.Context, c *oauthClient, op string, form url.Values) (*answer, error) {
+	endpoint, err := m.tokenEndpoint(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, c.named(err)
 	}
 	obtained := m.now() // an expiry counts from before the request
-	status, body, err := m.post(ctx, op, p.Token, form)
+	status, body, err := m.post(ctx, c, op, endpoint, form)
 	if err != nil {
-		return nil, err
+		return nil, c.named(err)
 	}
 	a, err := parseAnswer(body, obtained)
 	if err != nil {
 		// A success that says nothing may have consumed the refresh token.
-		return nil, &Error{Op: op, Status: status, Err: fmt.Errorf("%w: %w", errUnanswered, err)}
+		return nil, &Error{Op: op, Registration: c.name, Status: status, Err: fmt.Errorf("%w: %w", errUnanswered, err)}
 	}
 	return a, nil
 }
 
 // post sends form with the client's authentication, and returns the body of a
 // successful answer. Everything else is an *Error.
-func (m *Manager) post(ctx context.Context, op, endpoint string, form url.Values) (int, []byte, error) {
+func (m *Manager) post(ctx context.Context, c *oauthClient, op, endpoint string, form url.Values) (int, []byte, error) {
 	header := http.Header{
 		"Content-Type": {"application/x-www-form-urlencoded"},
 		"Accept":       {"application/json"},
 	}
-	m.cfg.ClientAuth.authenticate(m.cfg.ClientID, form, header)
+	c.auth.authenticate(c.id, form, header)
 	ctx, sent := traceSending(ctx)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -116,18 +116,41 @@ func oauthError(op string, resp *http.Response, body []byte, secrets []string, n
 	return e
 }
 
-// secretsOf lists what of a request must not be repeated.
+// What a form holds may be a secret: an assertion, a password, another party's
+// token. Only these say no more than what is asked for.
+var (
+	harmless = []string{
+		"actor_token_type", "audience", "client_assertion_type", "client_id", "grant_type", "redirect_uri",
+		"requested_token_type", "resource", "scope", "subject_token_type", "token_type_hint",
+	}
+	alwaysSecret = []string{"client_secret", "code", "code_verifier", "password", "refresh_token", "token"}
+)
+
+// shortest is the length from which on a parameter that is not known to us is taken
+// for a secret; taking out anything shorter would leave no text.
+const shortest = 8
+
+// secretsOf lists what of a request must not be repeated, the longest first, so
+// that none is broken by one that it contains.
 func secretsOf(form url.Values, header http.Header) []string {
 	var secrets []string
-	for _, name := range []string{"refresh_token", "code", "code_verifier", "client_secret", "token"} {
-		value := form.Get(name)
-		secrets = append(secrets, value, url.QueryEscape(value))
+	for name, values := range form {
+		if slices.Contains(harmless, name) {
+			continue
+		}
+		for _, value := range values {
+			if len(value) >= shortest || slices.Contains(alwaysSecret, name) {
+				secrets = append(secrets, value, url.QueryEscape(value))
+			}
+		}
 	}
 	if _, encoded, ok := (&http.Request{Header: header}).BasicAuth(); ok {
 		secret, _ := url.QueryUnescape(encoded)
 		secrets = append(secrets, strings.TrimPrefix(header.Get("Authorization"), "Basic "), encoded, secret)
 	}
-	return slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
+	secrets = slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	return secrets
 }
 
 // clean shortens text of the provider to visible ASCII and takes out whatever

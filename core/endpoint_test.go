@@ -135,7 +135,7 @@ func TestTokenEndpointFailures(t *testing.T) {
 			core.Error{Status: 200},
 			false, 502, "cannot use",
 		},
-		{"a body without end", coretest.Fault{Body: `{"access_token":"sentinel"`, Endless: true}, core.Error{Status: 200}, true, 503, "larger than one mebibyte"},
+		{"a body without end", coretest.Fault{Body: `{"access_token":"sentinel"`, Endless: true}, core.Error{Status: 200}, true, 503, "Config.MaxAnswer"},
 		{"a byte now and then", coretest.Fault{Endless: true, Pause: 10 * time.Millisecond}, core.Error{Status: 200}, true, 504, "deadline"},
 		{"silence", coretest.Fault{Hang: true}, core.Error{}, true, 504, "deadline"},
 		{"a broken connection", coretest.Fault{Drop: true}, core.Error{}, true, 503, "connection"},

@@ -109,14 +109,18 @@ func StatusCode(err error) int {
 
 // The operations that an Error names, beside the grant types.
 const (
-	opConfigure  = "configure"
-	opDiscovery  = "discovery"
-	opLogin      = "login"
-	opRefresh    = "refresh_token"
-	opRevocation = "revocation"
-	opStore      = "store"
-	opSession    = "session"
-	opClient     = "client"
+	opConfigure    = "configure"
+	opDiscovery    = "discovery"
+	opLogin        = "login"
+	opRefresh      = "refresh_token"
+	opRevocation   = "revocation"
+	opStore        = "store"
+	opSession      = "session"
+	opClient       = "client"
+	opCredentials  = "client_credentials"
+	opExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
+	opRetriever    = "retriever"
+	opRegistration = "registration"
 )
 
 // loginRequired is ErrLoginRequired with its reason.

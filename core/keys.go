@@ -30,6 +30,7 @@ func loginKey(space string) string  { return "tokenwell." + space + ".login" }
 
 func (k keys) session(t Ticket) string     { return k.space + ":s:" + digest(string(t)) }
 func (k keys) pending(state string) string { return k.space + ":l:" + digest(state) }
+func (k keys) client(token string) string  { return k.space + ":c:" + token }
 func (k keys) probe() string               { return k.space + ":ready" }
 
 // digest is SHA-256 over its parts, each with its length before it where there

@@ -134,7 +134,7 @@ func (m *Manager) postRevocation(ctx context.Context, refreshToken string) error
 	if p.Revocation == "" {
 		return &Error{Op: opRevocation, Err: errors.New("the provider has no revocation endpoint")}
 	}
-	_, _, err = m.post(ctx, opRevocation, p.Revocation, url.Values{
+	_, _, err = m.post(ctx, m.app, opRevocation, p.Revocation, url.Values{
 		"token": {refreshToken}, "token_type_hint": {"refresh_token"},
 	})
 	return err

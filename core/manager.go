@@ -30,15 +30,19 @@ type Manager struct {
 	log    *slog.Logger
 	http   *http.Client // to the provider
 
-	discovery discovery
-	flights   singleflight.Group
-	locks     keyLocks
-	pacing    pacing
-	unsaved   unsavedGrants
-	logins    *otter.Cache[string, *login] // decoded records
-	refused   *otter.Cache[string, *Error] // by digest of a refresh token
-	clients   map[string]*namedClient
-	transport http.RoundTripper // of named clients that bring none
+	discovery     discovery
+	flights       singleflight.Group
+	locks         keyLocks
+	pacing        pacing
+	unsaved       unsavedGrants
+	logins        *otter.Cache[string, *login] // decoded records
+	refused       *otter.Cache[string, *Error] // by digest of a refresh token
+	app           *oauthClient                 // the application itself
+	registrations registrations
+	discoveries   *otter.Cache[string, *discovery] // of registrations, by issuer
+	tokens        *otter.Cache[string, *heldToken] // that belong to no login
+	clients       map[string]*namedClient
+	transport     http.RoundTripper // of named clients that bring none
 
 	life   context.Context // of background work
 	stop   context.CancelFunc
@@ -52,6 +56,12 @@ const (
 	// decoding for each request.
 	cachedLogins  = 131_072
 	cachedRefused = 10_000
+	// cachedTokens bounds the tokens that belong to no login; one beyond it is asked
+	// for again, or found in the Store.
+	cachedTokens = 131_072
+	// tokensIdle is how long such a token stays without being asked for.
+	tokensIdle        = time.Hour
+	cachedDiscoveries = 1_000
 	// loginsIdle is how long a decoded record stays without being asked for.
 	loginsIdle = 15 * time.Minute
 	// closeGrace is for what does not heed the end of its context at once, such as a
@@ -77,17 +87,30 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		store:  cfg.Store,
 		memory: inMemory(cfg.Store),
 		log:    cfg.Logger,
-		http:   newBackchannel(cfg.Backchannel),
+		http:   newBackchannel(cfg.Backchannel, cfg.MaxAnswer),
 		pacing: newPacing(),
 		logins: otter.Must(&otter.Options[string, *login]{
 			MaximumSize:      cachedLogins,
 			ExpiryCalculator: otter.ExpiryAccessing[string, *login](loginsIdle),
 		}),
 		refused: otter.Must(&otter.Options[string, *Error]{MaximumSize: cachedRefused}),
-		life:    life,
-		stop:    stop,
+		tokens: otter.Must(&otter.Options[string, *heldToken]{
+			MaximumSize:      cachedTokens,
+			ExpiryCalculator: otter.ExpiryAccessing[string, *heldToken](tokensIdle),
+		}),
+		discoveries: otter.Must(&otter.Options[string, *discovery]{MaximumSize: cachedDiscoveries}),
+		discovery: discovery{
+			issuer: cfg.Issuer, endpoints: cfg.Endpoints, logins: cfg.RedirectURL != "", clientID: cfg.ClientID,
+		},
+		life: life,
+		stop: stop,
 	}
+	m.app = m.application()
+	m.registrations = m.newRegistrations()
 	m.nameClients()
+	if !m.hasProvider() {
+		return m, nil
+	}
 	_, err := m.provider(ctx)
 	var e *Error
 	switch {
@@ -114,14 +137,21 @@ func (m *Manager) Manager(*http.Request) (*Manager, error) {
 	return m, nil
 }
 
-// Ready reports whether the provider has been discovered and the store answers,
+// hasProvider reports whether the application itself has a provider: one that only
+// has registrations need not.
+func (m *Manager) hasProvider() bool { return m.cfg.Issuer != "" || m.cfg.Endpoints != nil }
+
+// Ready reports whether the provider has been discovered, if there is one beside
+// those of registrations, and the store answers,
 // for readiness probes.
 func (m *Manager) Ready(ctx context.Context) error {
 	if m == nil {
 		return ErrNoManager
 	}
-	if _, err := m.provider(ctx); err != nil {
-		return err
+	if m.hasProvider() {
+		if _, err := m.provider(ctx); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -160,6 +190,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	case <-time.After(closeGrace):
 	}
 	m.logins.StopAllGoroutines()
+	m.tokens.StopAllGoroutines()
 	m.http.CloseIdleConnections()
 	if c, ok := m.transport.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -40,9 +41,14 @@ type metadata struct {
 	IssInResponses bool     `json:"authorization_response_iss_parameter_supported"`
 }
 
-// discovery holds the provider once it is known, and paces the attempts until
+// discovery holds a provider once it is known, and paces the attempts until
 // then.
 type discovery struct {
+	issuer    string
+	endpoints *Endpoints // given; nil: to be discovered
+	logins    bool       // whether users sign in there
+	clientID  string     // the audience of ID tokens
+
 	known  atomic.Pointer[provider]
 	mu     sync.Mutex
 	pause  *backoff.ExponentialBackOff
@@ -50,18 +56,26 @@ type discovery struct {
 	failed error
 }
 
-// provider returns what is known of the provider, discovering it on first use. A
-// provider that is down is asked again, but not by every caller.
+// provider returns what is known of the application's provider.
 func (m *Manager) provider(ctx context.Context) (*provider, error) {
-	if p := m.discovery.known.Load(); p != nil {
+	return m.discovered(ctx, &m.discovery)
+}
+
+// discovered returns the provider of d, discovering it on first use. A provider
+// that is down is asked again, but not by every caller.
+func (m *Manager) discovered(ctx context.Context, d *discovery) (*provider, error) {
+	if p := d.known.Load(); p != nil {
 		return p, nil
 	}
-	found := m.flights.DoChan("discovery", func() (any, error) {
+	if d.issuer == "" && d.endpoints == nil {
+		return nil, configError("Config.Issuer is empty: the application itself has no provider")
+	}
+	found := m.flights.DoChan(fmt.Sprintf("discovery %p", d), func() (any, error) {
 		if !m.begin() {
 			return nil, errClosed
 		}
 		defer m.end()
-		return m.discover(m.life)
+		return m.discover(m.life, d)
 	})
 	select {
 	case <-ctx.Done():
@@ -74,8 +88,7 @@ func (m *Manager) provider(ctx context.Context) (*provider, error) {
 	}
 }
 
-func (m *Manager) discover(ctx context.Context) (*provider, error) {
-	d := &m.discovery
+func (m *Manager) discover(ctx context.Context, d *discovery) (*provider, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p := d.known.Load(); p != nil {
@@ -84,7 +97,7 @@ func (m *Manager) discover(ctx context.Context) (*provider, error) {
 	if m.now().Before(d.until) {
 		return nil, d.failed
 	}
-	p, err := m.fetchProvider(ctx)
+	p, err := m.fetchProvider(ctx, d)
 	if err != nil {
 		if d.pause == nil {
 			d.pause = backoff.NewExponentialBackOff()
@@ -97,28 +110,31 @@ func (m *Manager) discover(ctx context.Context) (*provider, error) {
 	return p, nil
 }
 
-func (m *Manager) fetchProvider(ctx context.Context) (*provider, error) {
-	if e := m.cfg.Endpoints; e != nil {
-		return m.newProvider(metadata{
-			Issuer: m.cfg.Issuer, Authorization: e.Authorization, Token: e.Token, Revocation: e.Revocation,
+func (m *Manager) fetchProvider(ctx context.Context, d *discovery) (*provider, error) {
+	if e := d.endpoints; e != nil {
+		return m.newProvider(d.clientID, metadata{
+			Issuer: d.issuer, Authorization: e.Authorization, Token: e.Token, Revocation: e.Revocation,
 			EndSession: e.EndSession, UserInfo: e.UserInfo, JWKS: e.JWKS,
 		}), nil
 	}
-	md, err := m.fetchMetadata(ctx)
+	md, err := m.fetchMetadata(ctx, d.issuer)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkMetadata(md); err != nil {
+	if err := m.checkMetadata(d, md); err != nil {
 		return nil, err
 	}
-	return m.newProvider(*md), nil
+	if !d.logins {
+		md.JWKS = "" // nobody's ID tokens are checked
+	}
+	return m.newProvider(d.clientID, *md), nil
 }
 
 // fetchMetadata asks where OpenID Connect says first, then where RFC 8414 says.
-func (m *Manager) fetchMetadata(ctx context.Context) (*metadata, error) {
-	issuer, err := url.Parse(m.cfg.Issuer)
+func (m *Manager) fetchMetadata(ctx context.Context, of string) (*metadata, error) {
+	issuer, err := url.Parse(of)
 	if err != nil {
-		return nil, configError("Config.Issuer: %q is not a URL", m.cfg.Issuer)
+		return nil, configError("the issuer %q is not a URL", of)
 	}
 	path := strings.TrimSuffix(issuer.EscapedPath(), "/")
 	at := func(p string) string { return issuer.Scheme + "://" + issuer.Host + p }
@@ -162,16 +178,16 @@ func (m *Manager) getMetadata(ctx context.Context, at string) (*metadata, error)
 
 // checkMetadata refuses metadata of another issuer (Discovery section 4.3, RFC 8414
 // section 3.3) and metadata that cannot be worked with.
-func (m *Manager) checkMetadata(md *metadata) error {
+func (m *Manager) checkMetadata(d *discovery, md *metadata) error {
 	bad := func(text string) error { return &Error{Op: opDiscovery, Err: errors.New(text)} }
 	switch {
-	case md.Issuer != m.cfg.Issuer:
-		return bad("the provider calls itself \"" + clean(md.Issuer, 200, nil) + "\", Config.Issuer is \"" + m.cfg.Issuer + "\": they must be identical")
+	case md.Issuer != d.issuer:
+		return bad("the provider calls itself \"" + clean(md.Issuer, 200, nil) + "\", the configured issuer is \"" + d.issuer + "\": they must be identical")
 	case md.Token == "":
 		return bad("the metadata has no token_endpoint")
-	case m.cfg.RedirectURL != "" && md.Authorization == "":
+	case d.logins && md.Authorization == "":
 		return bad("the metadata has no authorization_endpoint, which logins need")
-	case m.cfg.RedirectURL != "" && m.cfg.openID() && md.JWKS == "":
+	case d.logins && m.cfg.openID() && md.JWKS == "":
 		return bad("the metadata has no jwks_uri, which ID tokens are checked with")
 	}
 	for name, value := range map[string]string{
@@ -185,7 +201,7 @@ func (m *Manager) checkMetadata(md *metadata) error {
 	return nil
 }
 
-func (m *Manager) newProvider(md metadata) *provider {
+func (m *Manager) newProvider(clientID string, md metadata) *provider {
 	p := &provider{
 		Endpoints: Endpoints{
 			Authorization: md.Authorization, Token: md.Token, Revocation: md.Revocation,
@@ -197,7 +213,7 @@ func (m *Manager) newProvider(md metadata) *provider {
 	if md.JWKS != "" {
 		keys := oidc.NewRemoteKeySet(oidc.ClientContext(m.life, m.http), md.JWKS)
 		p.verifier = oidc.NewVerifier(md.Issuer, keySet{keys}, &oidc.Config{
-			ClientID:             m.cfg.ClientID,
+			ClientID:             clientID,
 			SupportedSigningAlgs: signingAlgorithms(md.Algorithms),
 			Now:                  m.now,
 		})

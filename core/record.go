@@ -99,22 +99,26 @@ type heldToken struct {
 func (m *Manager) newLogin(r *record, rev string) *login {
 	l := &login{record: r, rev: rev, tokens: make(map[string]*heldToken, len(r.Tokens))}
 	for slot, t := range r.Tokens {
-		h := &heldToken{stored: t, renewAt: math.MaxInt64, expires: math.MaxInt64}
-		var expiry time.Time
-		if t.Expiry != 0 {
-			h.expires, expiry = t.Expiry, time.UnixMilli(t.Expiry)
-		}
-		if t.RenewAt != 0 {
-			h.renewAt = t.RenewAt
-		}
-		h.Token = newToken(t.AccessToken, t.Type, t.Scopes, expiry)
-		l.tokens[slot] = h
+		l.tokens[slot] = newHeldToken(t)
 	}
 	if h := l.tokens[""]; h != nil {
 		l.mainToken = h.Token
 		l.quietUntil = min(h.renewAt, h.expires, m.endsAt(r), m.touchAt(r))
 	}
 	return l
+}
+
+func newHeldToken(t storedToken) *heldToken {
+	h := &heldToken{stored: t, renewAt: math.MaxInt64, expires: math.MaxInt64}
+	var expiry time.Time
+	if t.Expiry != 0 {
+		h.expires, expiry = t.Expiry, time.UnixMilli(t.Expiry)
+	}
+	if t.RenewAt != 0 {
+		h.renewAt = t.RenewAt
+	}
+	h.Token = newToken(t.AccessToken, t.Type, t.Scopes, expiry)
+	return h
 }
 
 func (l *login) token(slot string) *heldToken { return l.tokens[slot] }

@@ -226,7 +226,7 @@ func (m *Manager) send(ctx context.Context, hold *claimHold, r renewal) (*answer
 	}
 	done := make(chan result, 1)
 	go func() {
-		a, err := m.requestToken(ctx, opRefresh, form)
+		a, err := m.requestToken(ctx, m.app, opRefresh, form)
 		done <- result{a, err}
 	}()
 	beat := time.NewTicker(claimWait / 4)

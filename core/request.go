@@ -15,8 +15,8 @@ import (
 // configuration describes.
 //
 // Field by field, what a wrapping [TokenRetriever] sets comes first, then the
-// options of the call or of [WithOptions], then those of [UserToken], then
-// [Config].
+// options of the call or of [WithOptions], then those of [UserToken] or
+// [ClientToken], then [Config] or the [Registration].
 type TokenRequest struct {
 	Registration string        // "" is the application itself
 	Scopes       []string      // nil: unset; empty: none
@@ -24,13 +24,19 @@ type TokenRequest struct {
 	Params       url.Values    // further parameters for the token endpoint; nil: unset
 	ForceRenewal bool          // ask anew, whatever is stored
 	Rejected     *Token        // the token that the API refused, if any; set with ForceRenewal after a 401
-	HTTP         *http.Request // the outgoing request, to be read only
+	HTTP         *http.Request // the outgoing request, to be read only; never nil: an empty one when asked by hand
 
 	manager *Manager // of the named client that asks; nil: the context's
 }
 
 // TokenOption asks for something other than what is configured.
 type TokenOption func(*TokenRequest)
+
+// WithRegistration asks for a token of this registration ([Config] Registrations,
+// FindRegistration) instead of the application's own.
+func WithRegistration(name string) TokenOption {
+	return func(r *TokenRequest) { r.Registration = name }
+}
 
 // WithScopes asks for these scopes; without arguments, for none.
 func WithScopes(scopes ...string) TokenOption {
@@ -104,6 +110,19 @@ func (r TokenRequest) withDefaults(d *TokenRequest) TokenRequest {
 	return r
 }
 
+// asker returns the manager on whose behalf r is made: that of the named client, or
+// the context's where a retriever was handed a request of nobody's.
+func (r *TokenRequest) asker(ctx context.Context) (*Manager, error) {
+	m := r.manager
+	if m == nil {
+		m = From(ctx)
+	}
+	if m == nil {
+		return nil, ErrNoManager
+	}
+	return m, nil
+}
+
 // slot names the token that r asks for within a login: equal for requests that
 // only differ in the order of their scopes, "" for the token of the login itself.
 func (r *TokenRequest) slot() string {
@@ -132,12 +151,23 @@ func (r *TokenRequest) fill(form url.Values) error {
 		form[name] = values
 	}
 	if len(r.Scopes) > 0 {
-		form.Set("scope", strings.Join(r.Scopes, " "))
+		form.Set("scope", strings.Join(unique(r.Scopes), " "))
 	}
 	if r.Resource != "" {
 		form.Set("resource", r.Resource)
 	}
 	return nil
+}
+
+// unique returns list without the repetitions in it.
+func unique(list []string) []string {
+	var once []string
+	for _, s := range list {
+		if !slices.Contains(once, s) {
+			once = append(once, s)
+		}
+	}
+	return once
 }
 
 // ownParams are the parameters that decide who asks and with what right; letting

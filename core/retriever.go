@@ -37,12 +37,9 @@ func UserToken(opts ...TokenOption) TokenRetriever {
 type userToken struct{ defaults TokenRequest }
 
 func (u *userToken) RetrieveToken(ctx context.Context, req TokenRequest) (*Token, error) {
-	m := req.manager
-	if m == nil {
-		m = From(ctx)
-	}
-	if m == nil {
-		return nil, ErrNoManager
+	m, err := req.asker(ctx)
+	if err != nil {
+		return nil, err
 	}
 	return m.userToken(ctx, req.withDefaults(&u.defaults))
 }

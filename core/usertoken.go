@@ -129,12 +129,8 @@ func (m *Manager) serve(ctx context.Context, b *binding, l *login, req TokenRequ
 		return m.renew(ctx, r)
 	}
 	now := m.now().UnixMilli()
-	if now >= m.endsAt(l.record) {
-		_, _ = m.drop(ctx, b.key, l.rev)
+	if m.over(ctx, b, l) {
 		return nil, errSessionOver
-	}
-	if b.session != nil && now >= m.touchAt(l.record) {
-		m.touch(ctx, b.key, l, now)
 	}
 	held := l.token(r.slot)
 	if req.ForceRenewal && r.rejected == nil && held != nil {
@@ -147,6 +143,19 @@ func (m *Manager) serve(ctx context.Context, b *binding, l *login, req TokenRequ
 		return held.Token, nil
 	}
 	return m.renew(ctx, r)
+}
+
+// over ends a login whose time has come, and otherwise notes that it is used.
+func (m *Manager) over(ctx context.Context, b *binding, l *login) bool {
+	now := m.now().UnixMilli()
+	if now >= m.endsAt(l.record) {
+		_, _ = m.drop(ctx, b.key, l.rev)
+		return true
+	}
+	if b.session != nil && now >= m.touchAt(l.record) {
+		m.touch(ctx, b.key, l, now)
+	}
+	return false
 }
 
 // touch notes that a browser used the login. Losing the race to another write is

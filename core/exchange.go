@@ -1,0 +1,156 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+)
+
+// ExchangeOptions say what [Exchange] asks for. The zero value exchanges an access
+// token for another access token.
+type ExchangeOptions struct {
+	Registration string   // the client that exchanges; "" is the application itself
+	Audience     string   // the logical name of the service that the token is for
+	Resource     string   // its URL (RFC 8707)
+	Scopes       []string // nil: as the provider sees fit
+	Params       url.Values
+
+	// RequestedTokenType is a token type identifier (RFC 8693 section 3); "": the
+	// provider's choice.
+	RequestedTokenType string
+	// SubjectTokenType is that of the subject's token; "": an access token.
+	SubjectTokenType string
+	// Actor finds the token of the party that acts for the subject; nil: none.
+	Actor TokenRetriever
+	// ActorTokenType is that of the actor's token; "": an access token.
+	ActorTokenType string
+}
+
+const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
+
+// Exchange retrieves a token in exchange for that of another retriever (RFC 8693):
+// an API calls another one for the user who called it. What the request asks for
+// replaces what o says.
+//
+// The token is kept for each subject's and actor's token, and everything else that
+// shapes the request, and never longer than those live. Whoever they belong to is
+// asked on every call, so a logout ends what was exchanged, too. After a refusal by
+// the API the same subject's token is exchanged anew; only if the provider refuses
+// that one is it renewed itself. Of the request the subject sees the outgoing HTTP
+// request alone: scopes and the like are those of the exchanged token.
+//
+// The answer must be a token that an Authorization header can carry, whatever type
+// was requested.
+func Exchange(subject TokenRetriever, o ExchangeOptions) TokenRetriever {
+	o.Scopes, o.Params = slices.Clone(o.Scopes), cloneParams(o.Params)
+	return &exchange{subject: subject, o: o, defaults: TokenRequest{
+		Registration: o.Registration, Scopes: o.Scopes, Resource: o.Resource, Params: o.Params,
+	}}
+}
+
+type exchange struct {
+	subject  TokenRetriever
+	o        ExchangeOptions
+	defaults TokenRequest
+}
+
+func (e *exchange) RetrieveToken(ctx context.Context, req TokenRequest) (*Token, error) {
+	m, err := req.asker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req.manager = m
+	subject, err := e.ask(ctx, e.subject, req, nil)
+	if err != nil {
+		return nil, err
+	}
+	var actor *Token
+	if e.o.Actor != nil {
+		if actor, err = e.ask(ctx, e.o.Actor, req, nil); err != nil {
+			return nil, err
+		}
+	}
+	tok, err := e.exchanged(ctx, m, req, subject, actor)
+	if !req.ForceRenewal || !refusedGrant(err) {
+		return tok, err
+	}
+	if subject, err = e.ask(ctx, e.subject, req, subject); err != nil {
+		return nil, err
+	}
+	return e.exchanged(ctx, m, req, subject, actor)
+}
+
+// ask retrieves a token to be exchanged, another one than that which was refused.
+func (e *exchange) ask(ctx context.Context, r TokenRetriever, req TokenRequest, refused *Token) (*Token, error) {
+	if r == nil {
+		return nil, configError("core.Exchange: the subject's retriever is nil")
+	}
+	tok, err := r.RetrieveToken(ctx, TokenRequest{HTTP: req.HTTP, manager: req.manager, ForceRenewal: refused != nil, Rejected: refused})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tok.header(); err != nil {
+		return nil, &Error{Op: opExchange, Err: errNothingRetrieved}
+	}
+	return tok, nil
+}
+
+// refusedGrant reports whether the provider did not take the subject's token: RFC
+// 8693 section 2.2.2 calls that invalid_request, RFC 6749 invalid_grant.
+func refusedGrant(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Op == opExchange && slices.Contains([]string{"invalid_grant", "invalid_request", "invalid_token"}, e.Code)
+}
+
+// exchanged returns the token for subject and actor, kept or new.
+func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, subject, actor *Token) (*Token, error) {
+	req = req.withDefaults(&e.defaults)
+	req.Params = cloneParams(req.Params)
+	if err := checkParams(req.Params, "TokenRequest.Params"); err != nil {
+		return nil, err
+	}
+	form := url.Values{
+		"grant_type":         {opExchange},
+		"subject_token":      {subject.AccessToken},
+		"subject_token_type": {cmp.Or(e.o.SubjectTokenType, accessTokenType)},
+	}
+	set(form, "audience", e.o.Audience)
+	set(form, "requested_token_type", e.o.RequestedTokenType)
+	if actor != nil {
+		form.Set("actor_token", actor.AccessToken)
+		form.Set("actor_token_type", cmp.Or(e.o.ActorTokenType, accessTokenType))
+	}
+	if err := req.fill(form); err != nil {
+		return nil, err
+	}
+	return m.asClient(ctx, req.Registration, func(c *oauthClient, verify func(context.Context) error) (*Token, error) {
+		return m.cachedToken(ctx, wanted{
+			op: opExchange, key: digest("exchanged", c.identity, form.Encode()), outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
+			get: func(ctx context.Context, w wanted) (*heldToken, error) {
+				if err := verify(ctx); err != nil {
+					return nil, err
+				}
+				a, err := m.requestToken(ctx, c, opExchange, form)
+				if err != nil {
+					return nil, err
+				}
+				for _, of := range []*Token{subject, actor} {
+					if of != nil && !of.Expiry.IsZero() && (a.expiry.IsZero() || of.Expiry.Before(a.expiry)) {
+						a.expiry = of.Expiry
+					}
+				}
+				t := m.stored(a, req.Scopes)
+				t.AfterRejection = w.rejected != nil && !w.byHand
+				return newHeldToken(t), nil
+			},
+		})
+	})
+}
+
+func set(form url.Values, name, value string) {
+	if value != "" {
+		form.Set(name, value)
+	}
+}
