@@ -63,18 +63,19 @@ func (m *Manager) RequestToken(ctx context.Context, form url.Values, opts ...Tok
 		return nil, errClosed
 	}
 	defer m.end()
-	c, _, err := m.client(ctx, req.Registration)
-	if err != nil {
+	return m.asClient(ctx, req.Registration, func(c *oauthClient, verify func(context.Context) error) (*Token, error) {
+		if err := verify(ctx); err != nil {
+			return nil, err
+		}
+		a, err := m.requestToken(ctx, c, grantType, form)
+		switch {
+		case err == nil:
+			return newHeldToken(m.stored(a, req.Scopes)).Token, nil
+		case ctx.Err() != nil:
+			return nil, waitError(ctx, grantType)
+		}
 		return nil, err
-	}
-	a, err := m.requestToken(ctx, c, grantType, form)
-	switch {
-	case err == nil:
-		return newHeldToken(m.stored(a, req.Scopes)).Token, nil
-	case ctx.Err() != nil:
-		return nil, waitError(ctx, grantType)
-	}
-	return nil, err
+	})
 }
 
 // TokenSource returns r as an [oauth2.TokenSource] for the user of ctx, for

@@ -26,6 +26,10 @@ type plainContext struct {
 	m *core.Manager
 }
 
+func (c plainContext) GetClientAccessToken(opts ...core.TokenOption) (*core.Token, error) {
+	return c.m.GetClientAccessToken(c.Context, opts...)
+}
+
 func (c plainContext) GetUserAccessToken(opts ...core.TokenOption) (*core.Token, error) {
 	return c.m.GetUserAccessToken(c.Context, opts...)
 }

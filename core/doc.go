@@ -26,8 +26,9 @@
 //
 // [Manager.StartLogin], [Manager.FinishLogin] and [Manager.Logout] are the protocol
 // without HTTP, over any [Session]. A [TokenRetriever] finds the token for a named
-// client: [UserToken] is one, [FirstOf] combines them, and a [RetrieverFunc] wraps
-// them. A [Ticket] lets a job act for a user after the request has ended.
+// client: [UserToken], [ClientToken] and [Exchange] are some, [FirstOf] and [CacheBy]
+// combine them, and a [RetrieverFunc] wraps them. [Manager.Token] asks one by hand.
+// A [Ticket] lets a job act for a user after the request has ended.
 //
 // # What is promised
 //

@@ -141,9 +141,9 @@ func (m *Manager) Manager(*http.Request) (*Manager, error) {
 // has registrations need not.
 func (m *Manager) hasProvider() bool { return m.cfg.Issuer != "" || m.cfg.Endpoints != nil }
 
-// Ready reports whether the provider has been discovered, if there is one beside
-// those of registrations, and the store answers,
-// for readiness probes.
+// Ready reports whether the provider has been discovered and the store answers, for
+// readiness probes. Those of registrations are discovered on first use, and are not
+// part of it.
 func (m *Manager) Ready(ctx context.Context) error {
 	if m == nil {
 		return ErrNoManager

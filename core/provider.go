@@ -47,7 +47,7 @@ type discovery struct {
 	issuer    string
 	endpoints *Endpoints // given; nil: to be discovered
 	logins    bool       // whether users sign in there
-	clientID  string     // the audience of ID tokens
+	clientID  string     // the audience of ID tokens; "": there are none
 
 	known  atomic.Pointer[provider]
 	mu     sync.Mutex
@@ -124,8 +124,8 @@ func (m *Manager) fetchProvider(ctx context.Context, d *discovery) (*provider, e
 	if err := m.checkMetadata(d, md); err != nil {
 		return nil, err
 	}
-	if !d.logins {
-		md.JWKS = "" // nobody's ID tokens are checked
+	if d.clientID == "" {
+		md.JWKS = "" // no ID tokens come from there
 	}
 	return m.newProvider(d.clientID, *md), nil
 }

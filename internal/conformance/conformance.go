@@ -19,6 +19,7 @@ import (
 type Context interface {
 	context.Context
 	GetUserAccessToken(opts ...core.TokenOption) (*core.Token, error)
+	GetClientAccessToken(opts ...core.TokenOption) (*core.Token, error)
 	HTTPClient(name string) *http.Client
 	User() (*core.User, error)
 }
@@ -72,7 +73,7 @@ func Run(t *testing.T, f Framework) {
 func tests() []func(*testing.T, Framework) {
 	var all []func(*testing.T, Framework)
 	for _, part := range [][]func(*testing.T, Framework){
-		loginTests, callbackTests, sessionTests, logoutTests, errorTests, requestTests, tenantTests,
+		loginTests, callbackTests, sessionTests, logoutTests, errorTests, requestTests, clientTests, tenantTests,
 	} {
 		all = append(all, part...)
 	}
