@@ -63,11 +63,11 @@ func (m *Manager) RequestToken(ctx context.Context, form url.Values, opts ...Tok
 		return nil, errClosed
 	}
 	defer m.end()
-	return m.asClient(ctx, req.Registration, func(c *oauthClient, verify func(context.Context) error) (*Token, error) {
-		if err := verify(ctx); err != nil {
+	return m.asClient(ctx, req.Registration, func(c actingClient) (*Token, error) {
+		if err := c.verify(ctx); err != nil {
 			return nil, err
 		}
-		a, err := m.requestToken(ctx, c, grantType, form)
+		a, err := m.requestToken(ctx, c.oauthClient, grantType, form)
 		switch {
 		case err == nil:
 			return newHeldToken(m.stored(a, req.Scopes)).Token, nil

@@ -44,28 +44,36 @@ func (c *clientToken) RetrieveToken(ctx context.Context, req TokenRequest) (*Tok
 }
 
 func (m *Manager) clientToken(ctx context.Context, req TokenRequest) (*Token, error) {
-	return m.asClient(ctx, req.Registration, func(c *oauthClient, verify func(context.Context) error) (*Token, error) {
-		return m.clientTokenOf(ctx, c, verify, req)
+	return m.asClient(ctx, req.Registration, func(c actingClient) (*Token, error) {
+		if !req.ForceRenewal {
+			if tok := m.freshToken(c.ownKey(req)); tok != nil {
+				return tok, nil
+			}
+		}
+		return c.ownToken(ctx, req)
 	})
 }
 
-func (m *Manager) clientTokenOf(ctx context.Context, c *oauthClient, verify func(context.Context) error, req TokenRequest) (*Token, error) {
-	key := c.plainKey
-	if req.Scopes != nil || req.Resource != "" || req.Params != nil {
-		asked := req.withDefaults(&c.defaults)
-		if err := checkParams(asked.Params, "TokenRequest.Params"); err != nil {
-			return nil, err
-		}
-		key = c.tokenKey(&asked)
+// ownKey names the token of the client's own that req asks for.
+func (c *oauthClient) ownKey(req TokenRequest) string {
+	if req.Scopes == nil && req.Resource == "" && req.Params == nil {
+		return c.plainKey
 	}
-	if tok := m.freshToken(key); tok != nil && !req.ForceRenewal {
-		return tok, nil
-	}
+	asked := req.withDefaults(&c.defaults)
+	return c.tokenKey(&asked)
+}
+
+// ownToken returns the token of the client's own that req asks for, kept or new.
+func (c actingClient) ownToken(ctx context.Context, req TokenRequest) (*Token, error) {
+	m := c.m
 	asked := TokenRequest{Scopes: req.Scopes, Resource: req.Resource, Params: cloneParams(req.Params)}.withDefaults(&c.defaults)
+	if err := checkParams(asked.Params, "TokenRequest.Params"); err != nil {
+		return nil, err
+	}
 	return m.cachedToken(ctx, wanted{
-		op: opCredentials, key: key, outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
+		op: opCredentials, key: c.tokenKey(&asked), outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
 		get: func(ctx context.Context, w wanted) (*heldToken, error) {
-			if err := verify(ctx); err != nil {
+			if err := c.verify(ctx); err != nil {
 				return nil, err
 			}
 			got, err := m.sharedToken(ctx, w, func(ctx context.Context) (*answer, error) {
@@ -73,7 +81,7 @@ func (m *Manager) clientTokenOf(ctx context.Context, c *oauthClient, verify func
 				if err != nil {
 					return nil, err
 				}
-				return m.requestToken(ctx, c, opCredentials, form)
+				return m.requestToken(ctx, c.oauthClient, opCredentials, form)
 			}, asked.Scopes)
 			return got, c.named(err)
 		},

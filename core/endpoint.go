@@ -63,6 +63,7 @@ func (m *Manager) post(ctx context.Context, c *oauthClient, op, endpoint string,
 		"Content-Type": {"application/x-www-form-urlencoded"},
 		"Accept":       {"application/json"},
 	}
+	form = cloneParams(form) // it may be sent again, in another client's name
 	c.auth.authenticate(c.id, form, header)
 	ctx, sent := traceSending(ctx)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))

@@ -125,14 +125,14 @@ func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, 
 	if err := req.fill(form); err != nil {
 		return nil, err
 	}
-	return m.asClient(ctx, req.Registration, func(c *oauthClient, verify func(context.Context) error) (*Token, error) {
+	return m.asClient(ctx, req.Registration, func(c actingClient) (*Token, error) {
 		return m.cachedToken(ctx, wanted{
 			op: opExchange, key: digest("exchanged", c.identity, form.Encode()), outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
 			get: func(ctx context.Context, w wanted) (*heldToken, error) {
-				if err := verify(ctx); err != nil {
+				if err := c.verify(ctx); err != nil {
 					return nil, err
 				}
-				a, err := m.requestToken(ctx, c, opExchange, form)
+				a, err := m.requestToken(ctx, c.oauthClient, opExchange, form)
 				if err != nil {
 					return nil, err
 				}

@@ -178,25 +178,35 @@ func (m *Manager) findClient(ctx context.Context, name string) (*oauthClient, er
 // registration no longer is.
 var errRegistrationChanged = errors.New("the registration has changed")
 
-// asClient gets a token in the name of an OAuth client. get calls verify before it
-// makes a request: a registration that was found some time ago may have changed
-// since, and get is called again with what it is now.
-func (m *Manager) asClient(ctx context.Context, name string, get func(c *oauthClient, verify func(context.Context) error) (*Token, error)) (*Token, error) {
+// actingClient is a client in whose name a token is got.
+type actingClient struct {
+	*oauthClient
+	m       *Manager
+	current bool // looked up just now, or of the configuration
+}
+
+// verify looks whether the client is still what it was. It comes before each request
+// in its name: a registration that was found some time ago may have changed.
+func (c actingClient) verify(ctx context.Context) error {
+	if c.current {
+		return nil
+	}
+	now, err := c.m.findClient(ctx, c.name)
+	if err == nil && now.identity != c.identity {
+		return errRegistrationChanged
+	}
+	return err
+}
+
+// asClient gets a token in the name of a client, and anew in the name of what it has
+// become if get finds that it has changed.
+func (m *Manager) asClient(ctx context.Context, name string, get func(actingClient) (*Token, error)) (*Token, error) {
 	for range maxRounds {
 		c, current, err := m.client(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		tok, err := get(c, func(ctx context.Context) error {
-			if current {
-				return nil
-			}
-			now, err := m.findClient(ctx, name)
-			if err == nil && now.identity != c.identity {
-				return errRegistrationChanged
-			}
-			return err
-		})
+		tok, err := get(actingClient{c, m, current})
 		if !errors.Is(err, errRegistrationChanged) {
 			return tok, err
 		}

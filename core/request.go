@@ -86,10 +86,14 @@ func takeOptions(ctx context.Context, req TokenRequest) (context.Context, TokenR
 
 // with returns req with opts applied.
 func (r TokenRequest) with(opts []TokenOption) TokenRequest {
-	for _, opt := range opts {
-		opt(&r)
+	if len(opts) == 0 {
+		return r
 	}
-	return r
+	asked := r // on the heap, for options alone
+	for _, opt := range opts {
+		opt(&asked)
+	}
+	return asked
 }
 
 // withDefaults fills what req leaves unset from d.
@@ -173,9 +177,10 @@ func unique(list []string) []string {
 // ownParams are the parameters that decide who asks and with what right; letting
 // a caller replace one would break the protocol rather than extend it.
 var ownParams = []string{
-	"client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_challenge",
+	"actor_token", "actor_token_type", "client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_challenge",
 	"code_challenge_method", "code_verifier", "grant_type", "nonce", "redirect_uri", "refresh_token",
-	"response_mode", "response_type", "scope", "state",
+	"response_mode", "response_type", "scope", "state", "subject_token",
+	"subject_token_type",
 }
 
 func checkParams(params url.Values, field string) error {

@@ -25,9 +25,6 @@ func (m *Manager) GetUserAccessToken(ctx context.Context, opts ...TokenOption) (
 	if m == nil {
 		return nil, ErrNoManager
 	}
-	if len(opts) == 0 {
-		return m.tokenOfLogin(ctx)
-	}
 	return m.userToken(ctx, TokenRequest{}.with(opts))
 }
 
