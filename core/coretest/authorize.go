@@ -88,10 +88,11 @@ func refuseAuthorization(query url.Values) (code, description string) {
 }
 
 // repeated tells whether a parameter is given more than once, which only resource
-// may be (RFC 6749, section 3.1; RFC 8707, section 2).
+// and audience may be (RFC 6749, section 3.1; RFC 8707, section 2; RFC 8693, section
+// 2.1).
 func repeated(parameters url.Values) bool {
 	for name, values := range parameters {
-		if len(values) > 1 && name != "resource" {
+		if len(values) > 1 && name != "resource" && name != "audience" {
 			return true
 		}
 	}

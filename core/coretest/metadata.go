@@ -20,7 +20,7 @@ func (p *Provider) discovery(r *request) answer {
 		"end_session_endpoint":                           p.URL(EndSessionEndpoint),
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},
-		"grant_types_supported":                          []string{"authorization_code", "refresh_token", "client_credentials"},
+		"grant_types_supported":                          []string{"authorization_code", "refresh_token", "client_credentials", tokenExchange},
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{p.options.Algorithm},
 		"code_challenge_methods_supported":               []string{"S256"},

@@ -15,7 +15,8 @@ type AccessToken struct {
 	Subject  string // the user; for a client's own token the client's ID
 	ClientID string
 	Scopes   []string
-	Audience []string // the resources that it was asked for (RFC 8707), nil for none
+	Actor    string   // who acts for the subject (RFC 8693), "" for nobody
+	Audience []string // the resources and audiences that it was asked for (RFC 8707), nil for none
 	Expiry   time.Time
 }
 

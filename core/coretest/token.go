@@ -42,6 +42,7 @@ func (p *Provider) token(r *request) answer {
 		"authorization_code": p.exchangeCode,
 		"refresh_token":      p.exchangeRefresh,
 		"client_credentials": p.exchangeClient,
+		tokenExchange:        p.exchangeToken,
 	}[grantType]
 	if !known {
 		return oauthError(http.StatusBadRequest, "unsupported_grant_type", "")
