@@ -102,7 +102,7 @@ func oauthError(op string, resp *http.Response, body []byte, secrets []string, n
 	e := &Error{
 		Op:          op,
 		Status:      resp.StatusCode,
-		Code:        clean(said.Code, 64, secrets),
+		Code:        clean(said.Code, 64, slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return len(s) < shortest })),
 		Description: clean(said.Description, 200, secrets),
 		RetryAfter:  retryAfter(resp.Header.Get("Retry-After"), now),
 	}
@@ -128,7 +128,8 @@ var (
 )
 
 // shortest is the length from which on a parameter that is not known to us is taken
-// for a secret; taking out anything shorter would leave no text.
+// for a secret, and a secret is looked for in an error code, on which programs act;
+// taking out anything shorter would leave no text.
 const shortest = 8
 
 // secretsOf lists what of a request must not be repeated, the longest first, so

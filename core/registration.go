@@ -86,6 +86,8 @@ const (
 	// registrationFor is how long a registration that was found at run time is used
 	// without another look.
 	registrationFor = time.Minute
+	// registrationMoment is how long a look is good even for a request in its name.
+	registrationMoment = time.Second
 	// registrationGrace is how long it serves, at most, while looks fail.
 	registrationGrace = 5 * time.Minute
 	// registrationRetry is when the next look comes after one that failed.
@@ -97,8 +99,9 @@ const (
 // foundClient is a client that Config.FindRegistration knew.
 type foundClient struct {
 	*oauthClient
-	found time.Time // when it was seen
-	look  time.Time // when to look again
+	found  time.Time // when it was seen
+	looked time.Time // when it was last looked for
+	again  time.Time // when to look again
 }
 
 // registrations are the clients beside the application itself.
@@ -118,26 +121,25 @@ func (m *Manager) newRegistrations() registrations {
 	return rs
 }
 
-// client returns the OAuth client of that name; "" is the application itself. It is
-// current unless it was found at run time, some time ago.
-func (m *Manager) client(ctx context.Context, name string) (c *oauthClient, current bool, err error) {
+// client returns the OAuth client of that name; "" is the application itself.
+func (m *Manager) client(ctx context.Context, name string) (actingClient, error) {
 	if name == "" {
 		if m.app.id == "" {
-			return nil, false, configError("Config.ClientID is empty: name a registration, as with core.WithRegistration; %s", m.registrationNames())
+			return actingClient{}, configError("Config.ClientID is empty: name a registration, as with core.WithRegistration; %s", m.registrationNames())
 		}
-		return m.app, true, nil
+		return actingClient{m: m, oauthClient: m.app}, nil
 	}
 	if c := m.registrations.named[name]; c != nil {
-		return c, true, nil
+		return actingClient{m: m, oauthClient: c}, nil
 	}
 	if m.cfg.FindRegistration == nil {
-		return nil, false, m.noRegistration(name)
+		return actingClient{}, m.noRegistration(name)
 	}
-	if f, ok := m.registrations.found.GetIfPresent(name); ok && m.now().Before(f.look) {
-		return f.oauthClient, false, nil
+	if f, ok := m.registrations.found.GetIfPresent(name); ok && m.now().Before(f.again) {
+		return actingClient{m: m, oauthClient: f.oauthClient, found: true}, nil
 	}
-	c, err = m.findClient(ctx, name)
-	return c, true, err
+	c, err := m.findClient(ctx, name)
+	return actingClient{m: m, oauthClient: c, found: true}, err
 }
 
 // findClient looks a client up, once for all who want it at that moment.
@@ -145,11 +147,14 @@ func (m *Manager) findClient(ctx context.Context, name string) (*oauthClient, er
 	found, err := m.share(ctx, opRegistration, "registration "+name, func(ctx context.Context) (any, error) {
 		known, _ := m.registrations.found.GetIfPresent(name)
 		now := m.now()
+		if known != nil && now.Before(known.looked.Add(registrationMoment)) {
+			return known.oauthClient, nil
+		}
 		r, err := m.cfg.FindRegistration(ctx, name)
 		switch {
 		case err != nil && known != nil && now.Before(known.found.Add(registrationGrace)):
 			m.log.WarnContext(ctx, "tokenwell: a registration could not be looked up; what it was is used", "registration", name, "error", err)
-			m.registrations.found.Set(name, &foundClient{known.oauthClient, known.found, now.Add(registrationRetry)})
+			m.registrations.found.Set(name, &foundClient{known.oauthClient, known.found, now, now.Add(registrationRetry)})
 			return known.oauthClient, nil
 		case err != nil:
 			return nil, &Error{Op: opRegistration, Registration: name, transient: true, Err: err}
@@ -165,7 +170,7 @@ func (m *Manager) findClient(ctx context.Context, name string) (*oauthClient, er
 		if known != nil && known.identity == c.identity {
 			c = known.oauthClient
 		}
-		m.registrations.found.Set(name, &foundClient{c, now, now.Add(registrationFor)})
+		m.registrations.found.Set(name, &foundClient{c, now, now, now.Add(registrationFor)})
 		return c, nil
 	})
 	if err != nil {
@@ -181,14 +186,14 @@ var errRegistrationChanged = errors.New("the registration has changed")
 // actingClient is a client in whose name a token is got.
 type actingClient struct {
 	*oauthClient
-	m       *Manager
-	current bool // looked up just now, or of the configuration
+	m     *Manager
+	found bool // at run time
 }
 
 // verify looks whether the client is still what it was. It comes before each request
 // in its name: a registration that was found some time ago may have changed.
 func (c actingClient) verify(ctx context.Context) error {
-	if c.current {
+	if !c.found {
 		return nil
 	}
 	now, err := c.m.findClient(ctx, c.name)
@@ -202,11 +207,11 @@ func (c actingClient) verify(ctx context.Context) error {
 // become if get finds that it has changed.
 func (m *Manager) asClient(ctx context.Context, name string, get func(actingClient) (*Token, error)) (*Token, error) {
 	for range maxRounds {
-		c, current, err := m.client(ctx, name)
+		c, err := m.client(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		tok, err := get(actingClient{c, m, current})
+		tok, err := get(c)
 		if !errors.Is(err, errRegistrationChanged) {
 			return tok, err
 		}
