@@ -3,8 +3,8 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
 )
 
 var errNothingRetrieved = errors.New("the retriever returned neither a token nor an error")
@@ -49,7 +49,9 @@ func (c *cacheBy) RetrieveToken(ctx context.Context, req TokenRequest) (*Token, 
 			return nil, err
 		}
 	}
-	k := digest("kept", c.id, user, req.Registration, strconv.FormatBool(req.Scopes == nil), req.slot(), added)
+	// What is unset asks for something else than what is empty.
+	unset := fmt.Sprint(req.Scopes == nil, req.Params == nil)
+	k := digest("kept", c.id, user, req.Registration, unset, req.slot(), added)
 	if tok := m.freshToken(k); tok != nil && !req.ForceRenewal {
 		return tok, nil
 	}

@@ -343,7 +343,7 @@ func TestRetrieverLearnsWhatWasRejected(t *testing.T) {
 		t.Errorf("%d", status)
 	}
 	for i := range asked {
-		if got := asked[i].HTTP.URL.String(); got != "list" {
+		if got := asked[i].HTTP.URL.String(); got != api.URL+"/list" {
 			t.Errorf("the outgoing request's URL is %q", got)
 		}
 		asked[i].HTTP = nil

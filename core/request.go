@@ -24,7 +24,7 @@ type TokenRequest struct {
 	Params       url.Values    // further parameters for the token endpoint; nil: unset
 	ForceRenewal bool          // ask anew, whatever is stored
 	Rejected     *Token        // the token that the API refused, if any; set with ForceRenewal after a 401
-	HTTP         *http.Request // the outgoing request, to be read only; never nil: an empty one when asked by hand
+	HTTP         *http.Request // the outgoing request with its absolute URL, to be read only; never nil: an empty one when asked by hand
 
 	manager *Manager // of the named client that asks; nil: the context's
 }

@@ -25,6 +25,9 @@ func TestRetrieverWrapsAnother(t *testing.T) {
 	}))
 	perTenant := func(next core.TokenRetriever) core.TokenRetriever {
 		return core.RetrieverFunc(func(ctx context.Context, req core.TokenRequest) (*core.Token, error) {
+			if got := req.HTTP.URL.String(); got != api.URL+"/list" {
+				t.Errorf("the outgoing request is for %s", got)
+			}
 			req.Resource = "urn:tenant:" + req.HTTP.Header.Get("X-Tenant")
 			return next.RetrieveToken(ctx, req)
 		})

@@ -25,7 +25,12 @@ func (c *namedClient) roundTrip(ctx context.Context, r *http.Request) (*http.Res
 		closeBody(r)
 		return nil, &Error{Op: opClient, Err: err}
 	}
-	ctx, req := takeOptions(ctx, TokenRequest{HTTP: r, manager: c.m})
+	shown := r // what retrievers and the caller see of the request: no token
+	if target != r.URL {
+		shown = r.WithContext(r.Context())
+		shown.URL = target
+	}
+	ctx, req := takeOptions(ctx, TokenRequest{HTTP: shown, manager: c.m})
 	if r.Response != nil {
 		req.ForceRenewal = false // a redirect's next step: the renewal has been made
 	}
@@ -34,7 +39,7 @@ func (c *namedClient) roundTrip(ctx context.Context, r *http.Request) (*http.Res
 		closeBody(r)
 		return nil, err
 	}
-	resp, err := c.send(ctx, r, target, r.Body, tok)
+	resp, err := c.send(ctx, r, shown, r.Body, tok)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !renewable(r, resp) {
 		return resp, err
 	}
@@ -51,11 +56,11 @@ func (c *namedClient) roundTrip(ctx context.Context, r *http.Request) (*http.Res
 		return resp, nil //nolint:nilerr // it cannot be sent again: the 401 is the answer
 	}
 	discard(resp)
-	return c.send(ctx, r, target, body, again)
+	return c.send(ctx, r, shown, body, again)
 }
 
-// send makes one attempt, on a copy of r with a header map of its own.
-func (c *namedClient) send(ctx context.Context, r *http.Request, target *url.URL, body io.ReadCloser, tok *Token) (*http.Response, error) {
+// send makes one attempt for r, on a copy of shown with a header map of its own.
+func (c *namedClient) send(ctx context.Context, r, shown *http.Request, body io.ReadCloser, tok *Token) (*http.Response, error) {
 	authorization, err := tok.header()
 	if err != nil {
 		if body != nil {
@@ -63,21 +68,16 @@ func (c *namedClient) send(ctx context.Context, r *http.Request, target *url.URL
 		}
 		return nil, &Error{Op: opClient, Err: err}
 	}
-	out := r.WithContext(ctx)
+	out := shown.WithContext(ctx)
 	out.Body = body
-	out.URL = target
-	out.Header = withAuthorization(r.Header, authorization)
+	out.Header = withAuthorization(shown.Header, authorization)
 	resp, err := c.next.RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
-	// What a caller sees of the request carries no token.
-	resp.Request = r
-	if target != r.URL {
-		shown := r.WithContext(r.Context())
-		shown.URL = target
-		resp.Request = shown
-		absoluteLocation(resp, target)
+	resp.Request = shown
+	if shown != r {
+		absoluteLocation(resp, shown.URL)
 	}
 	return resp, nil
 }
