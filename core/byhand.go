@@ -38,7 +38,8 @@ func emptyRequest(ctx context.Context) *http.Request {
 // form holds grant_type and what the grant needs, such as the assertion of RFC 7523
 // section 2.1; the client's authentication is added, and what opts ask for replaces
 // what the form says. The scopes in [Config] and in registrations are not asked for.
-// A refresh token in the answer is dropped.
+// A refresh token in the answer is dropped. A retriever finds the manager in
+// [TokenRequest.Manager].
 //
 // The request ends with ctx. It fails with an *[Error] whose Op is the grant type.
 func (m *Manager) RequestToken(ctx context.Context, form url.Values, opts ...TokenOption) (*Token, error) {

@@ -178,21 +178,26 @@ func TestRequestedTokenIsKeptByCacheBy(t *testing.T) {
 	p := newESProvider(t)
 	n := 0
 	p.Fail(coretest.Fault{Grant: jwtBearer, Times: coretest.Always, Body: `{"access_token":"a","expires_in":3600}`, Before: func() { n++ }})
-	bearer := core.CacheBy(nil, core.RetrieverFunc(func(ctx context.Context, _ core.TokenRequest) (*core.Token, error) {
-		return core.From(ctx).RequestToken(ctx, url.Values{"grant_type": {jwtBearer}, "assertion": {"x"}})
+	bearer := core.CacheBy(nil, core.RetrieverFunc(func(ctx context.Context, req core.TokenRequest) (*core.Token, error) {
+		return req.Manager().RequestToken(ctx, url.Values{"grant_type": {jwtBearer}, "assertion": {"x"}})
 	}))
 	m := startClientManager(t, p.Config())
-	ctx := m.NewContext(t.Context(), coretest.NewSession())
 	for range 10 {
-		byHand(ctx, t, m, bearer)
+		byHand(t.Context(), t, m, bearer)
 	}
 	if n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
 	p.Advance(2 * time.Hour)
-	byHand(ctx, t, m, bearer)
+	byHand(t.Context(), t, m, bearer)
 	if n != 2 {
 		t.Errorf("%d requests after the expiry, want 2", n)
+	}
+	if _, err := bearer.RetrieveToken(m.NewContext(t.Context(), coretest.NewSession()), core.TokenRequest{}); err != nil {
+		t.Errorf("asked with a request of nobody's, the manager being the context's: %v", err)
+	}
+	if (core.TokenRequest{}).Manager() != nil {
+		t.Error("a request of nobody's has a manager")
 	}
 }
 

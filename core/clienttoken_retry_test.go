@@ -71,6 +71,41 @@ func TestClientTokenRefusedAgainIsNotRenewedAgain(t *testing.T) {
 	wantMachineGrants(t, p, 4)
 }
 
+// Nor are exchanged tokens, nor those of a retriever in CacheBy.
+func TestKeptTokenRefusedAgainIsNotRenewedAgain(t *testing.T) {
+	t.Parallel()
+	p := newESProvider(t)
+	api := newClientAPI(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	minted := &mint{}
+	cfg := p.Config()
+	cfg.HTTPClients = map[string]core.HTTPClient{
+		"exchanged": {BaseURL: api.URL, Token: core.Exchange(core.ClientToken(), core.ExchangeOptions{})},
+		"cached":    {BaseURL: api.URL, Token: core.CacheBy(nil, minted)},
+	}
+	m := startClientManager(t, cfg)
+	call := func() {
+		t.Helper()
+		for name := range cfg.HTTPClients {
+			if status, _ := get(t.Context(), t, m.HTTPClient(name), "list"); status != http.StatusUnauthorized {
+				t.Errorf("%s: status %d", name, status)
+			}
+		}
+	}
+	for range 10 {
+		call()
+	}
+	if got := len(exchanges(p)); got != 2 {
+		t.Errorf("%d exchanges, want 2", got)
+	}
+	minted.want(t, 2)
+	p.Advance(31 * time.Second)
+	call()
+	if got := len(exchanges(p)); got != 3 {
+		t.Errorf("%d exchanges after half a minute, want 3", got)
+	}
+	minted.want(t, 3)
+}
+
 // An API that is down, or forbids, is no reason for another token.
 func TestOnlyARejectionRenewsClientToken(t *testing.T) {
 	t.Parallel()

@@ -309,6 +309,31 @@ func TestForcedClientTokenIsTheOneFromThenOn(t *testing.T) {
 	wantMachineGrants(t, p, 2)
 }
 
+// Whoever asks for a new token is not served by a request that was under way already.
+func TestForcedClientTokenIsAskedForAfterwards(t *testing.T) {
+	t.Parallel()
+	p := newESProvider(t)
+	synctest.Test(t, func(t *testing.T) {
+		proceed := make(chan struct{})
+		cfg := p.Config()
+		cfg.Backchannel = bubbleClient(func(q *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
+			if q.Method == http.MethodPost {
+				<-proceed
+			}
+			return send()
+		})
+		m := startClientManager(t, cfg)
+		var wg sync.WaitGroup
+		for _, opts := range [][]core.TokenOption{nil, {core.WithForceRenewal()}} {
+			wg.Go(func() { machineToken(t, m, opts...) })
+			synctest.Wait()
+		}
+		close(proceed)
+		wg.Wait()
+		wantMachineGrants(t, p, 2)
+	})
+}
+
 // In the early window nobody waits, and one request is made behind all callers; while
 // the provider is down the live token is served, and that is logged.
 func TestClientTokenIsServedWhileItLives(t *testing.T) {

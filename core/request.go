@@ -29,6 +29,11 @@ type TokenRequest struct {
 	manager *Manager // of the named client that asks; nil: the context's
 }
 
+// Manager returns the manager that the token is for, such as for a retriever that
+// calls its RequestToken. It is nil, and its methods answer with [ErrNoManager], in a
+// request that was made by hand.
+func (r TokenRequest) Manager() *Manager { return r.manager }
+
 // TokenOption asks for something other than what is configured.
 type TokenOption func(*TokenRequest)
 

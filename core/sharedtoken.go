@@ -37,9 +37,6 @@ func (m *Manager) sharedToken(ctx context.Context, w wanted, ask func(context.Co
 		m.log.WarnContext(ctx, "tokenwell: the store failed; the token is requested without it", "op", w.op, "error", err)
 	}
 	if found != nil {
-		if found.renewedInVain(m.now().UnixMilli(), &w) {
-			return nil, &Error{Op: w.op, Err: errNotRenewed}
-		}
 		return found, nil
 	}
 	a, err := ask(ctx)
@@ -78,7 +75,7 @@ func (m *Manager) claimShared(ctx context.Context, w wanted) (*sharedHold, *held
 			held = newHeldToken(*r.Token)
 		}
 		alive := held.alive(now, w.rejected)
-		if alive && now < held.renewAt || held.renewedInVain(now, &w) {
+		if alive && now < held.renewAt {
 			return nil, held, nil
 		}
 		if r.Claim != "" {
