@@ -146,7 +146,7 @@ func TestClientTokenIsServedThoughItCannotBeShared(t *testing.T) {
 // What another writes in its place, or a record that cannot be read, does no harm.
 func TestSpoiltClientTokenRecordIsDoneWithout(t *testing.T) {
 	t.Parallel()
-	for _, spoilt := range []string{"", "not JSON", `{"v":99}`, `{"v":1}`} {
+	for _, spoilt := range []string{"", "not JSON", `{"v":99,"token":{"access_token":"of-another-version"}}`, `{"v":1}`} {
 		r := newRefreshRig(t, coretest.Options{})
 		var key string
 		r.store.watch(nil, func(op, k string) error {
@@ -167,8 +167,8 @@ func TestSpoiltClientTokenRecordIsDoneWithout(t *testing.T) {
 		if rev, err = r.store.inner.Swap(t.Context(), key, rev, []byte(spoilt), time.Hour); err != nil || rev == "" {
 			t.Fatalf("%q, %v", rev, err)
 		}
-		if tok := machineToken(t, r.manager()); tok.AccessToken == first.AccessToken {
-			t.Error("the spoilt record gave a token")
+		if tok := machineToken(t, r.manager()); tok.AccessToken == first.AccessToken || tok.AccessToken == "of-another-version" {
+			t.Errorf("the spoilt record %q gave a token", spoilt)
 		}
 		wantMachineGrants(t, r.p, 2)
 	}

@@ -215,12 +215,15 @@ func TestClientTokenExpiry(t *testing.T) {
 // Everything that shapes a request shapes the key of its token (CVE-2025-26620).
 func TestClientTokenIsKeptForEverythingThatShapesIt(t *testing.T) {
 	t.Parallel()
-	p := coretest.NewProvider(t, coretest.Options{Algorithm: "ES256", Clients: map[string]string{"other": "s"}})
+	p := coretest.NewProvider(t, coretest.Options{Algorithm: "ES256", Clients: map[string]string{"other": "s", "third": "s"}})
+	elsewhere := coretest.NewProvider(t, coretest.Options{Algorithm: "ES256", Clients: map[string]string{"other": "s"}})
 	cfg := p.Config()
 	cfg.Registrations = map[string]core.Registration{
 		"other":      {Issuer: cfg.Issuer, ClientID: "other", ClientSecret: "s"},
 		"other post": {Issuer: cfg.Issuer, ClientID: "other", ClientAuth: core.SecretPost("s")},
 		"other url":  {TokenURL: p.URL(coretest.TokenEndpoint), ClientID: "other", ClientSecret: "s"},
+		"third":      {Issuer: cfg.Issuer, ClientID: "third", ClientSecret: "s"},
+		"elsewhere":  {Issuer: elsewhere.Issuer(), ClientID: "other", ClientSecret: "s"},
 	}
 	m := startClientManager(t, cfg)
 	requests := [][]core.TokenOption{
@@ -237,6 +240,8 @@ func TestClientTokenIsKeptForEverythingThatShapesIt(t *testing.T) {
 		{core.WithRegistration("other")},
 		{core.WithRegistration("other post")},
 		{core.WithRegistration("other url")},
+		{core.WithRegistration("third")},
+		{core.WithRegistration("elsewhere")},
 		{core.WithRegistration("other"), core.WithScopes("a")},
 	}
 	var mu sync.Mutex
@@ -260,11 +265,12 @@ func TestClientTokenIsKeptForEverythingThatShapesIt(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	wantMachineGrants(t, p, len(requests))
+	wantMachineGrants(t, p, len(requests)-1)
+	wantMachineGrants(t, elsewhere, 1)
 	if machineToken(t, m, core.WithScopes("b", "a")) != machineToken(t, m, core.WithScopes("a", "b", "a")) {
 		t.Error("the order of scopes made another token")
 	}
-	wantMachineGrants(t, p, len(requests))
+	wantMachineGrants(t, p, len(requests)-1)
 }
 
 func TestClientTokenGoesOnWithoutWhoeverCameFirst(t *testing.T) {
