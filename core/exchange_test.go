@@ -273,6 +273,25 @@ func TestExchangeFailures(t *testing.T) {
 	}
 }
 
+// A refusal that no API's 401 has led to may be one of the request, not of the token:
+// the subject is not renewed for it, and not asked for again at once.
+func TestRefusedExchangeRenewsNobody(t *testing.T) {
+	t.Parallel()
+	p := newESProvider(t)
+	m := startClientManager(t, p.Config())
+	p.Fail(coretest.Fault{Grant: tokenExchange, Status: 400, Body: `{"error":"invalid_request"}`, Times: coretest.Always})
+	exchange := core.Exchange(core.ClientToken(), core.ExchangeOptions{})
+	for range 10 {
+		if tok, err := m.Token(t.Context(), exchange); err == nil {
+			t.Errorf("%v", tok)
+		}
+	}
+	wantMachineGrants(t, p, 1)
+	if got := len(exchanges(p)); got != 1 {
+		t.Errorf("%d exchanges, want 1", got)
+	}
+}
+
 // What the provider repeats of the form is taken out of its words.
 func TestExchangeErrorRepeatsNoToken(t *testing.T) {
 	t.Parallel()

@@ -155,24 +155,37 @@ func (m *Manager) endsAt(r *record) int64 {
 
 func (m *Manager) decodeLogin(value []byte, rev string) (*login, error) {
 	var r record
-	if err := json.Unmarshal(value, &r); err != nil {
-		return nil, &Error{Op: opStore, Err: errors.New("a session's record cannot be read")}
+	var err error
+	switch {
+	case json.Unmarshal(value, &r) != nil:
+		err = errors.New("a session's record cannot be read")
+	case r.Version < 1 || r.Version > recordVersion:
+		err = fmt.Errorf("a session's record is of version %d, this program reads up to %d", r.Version, recordVersion)
+	default:
+		return m.newLogin(&r, rev), nil
 	}
-	if r.Version < 1 || r.Version > recordVersion {
-		return nil, &Error{Op: opStore, Err: fmt.Errorf("a session's record is of version %d, this program reads up to %d", r.Version, recordVersion)}
-	}
-	return m.newLogin(&r, rev), nil
+	return nil, &Error{Op: opStore, Err: &unreadable{rev, err}}
 }
+
+// unreadable is a record that is there, in the state rev, and says nothing.
+type unreadable struct {
+	rev string
+	error
+}
+
+func (u *unreadable) Unwrap() error { return u.error }
 
 // load reads the current state of a login; nil when there is none.
 func (m *Manager) load(ctx context.Context, key string) (*login, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	value, rev, err := m.store.Load(ctx, key)
-	if err != nil {
+	switch {
+	case err != nil && rev != "":
+		return nil, storeError(&unreadable{rev, err})
+	case err != nil:
 		return nil, storeError(err)
-	}
-	if rev == "" {
+	case rev == "":
 		return nil, nil
 	}
 	l, err := m.decode(key, value, rev)
@@ -219,15 +232,23 @@ func (m *Manager) swap(ctx context.Context, key, rev string, r *record) (string,
 	return newRev, nil
 }
 
-// remove deletes a login in whatever state it is and returns the one that the
-// winning read held; nil when there was none.
+// remove deletes a login in whatever state it is, readable or not, and returns the one
+// that the winning read held; nil when there was none, or none that could be read.
 func (m *Manager) remove(ctx context.Context, key string) (*login, error) {
 	for range maxRounds {
+		var rev string
+		var hidden *unreadable
 		l, err := m.load(ctx, key)
-		if err != nil || l == nil {
+		switch {
+		case errors.As(err, &hidden):
+			m.log.ErrorContext(ctx, "tokenwell: a session ends that cannot be read; its refresh token is not revoked", "error", err)
+			rev = hidden.rev
+		case err != nil || l == nil:
 			return nil, err
+		default:
+			rev = l.rev
 		}
-		deleted, err := m.drop(ctx, key, l.rev)
+		deleted, err := m.drop(ctx, key, rev)
 		if err != nil {
 			// It may have happened: then what was read last is what was deleted.
 			if now, loadErr := m.load(ctx, key); loadErr != nil || now != nil {

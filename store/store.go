@@ -29,7 +29,9 @@ import (
 // side.
 type Store interface {
 	// Load returns the current value of key and its revision. It is never
-	// answered from a cache. A miss is a nil value, revision "" and no error.
+	// answered from a cache. A miss is a nil value, revision "" and no error. An
+	// error with a revision says that the value is there and cannot be read; it can be
+	// deleted all the same.
 	Load(ctx context.Context, key string) (value []byte, rev string, err error)
 
 	// Peek is Load for the fast path: it may be a moment behind the writes of
@@ -46,6 +48,21 @@ type Store interface {
 	// Delete removes the state rev of key and tells whether it was there. A key
 	// in another state is left alone: deleted is false, with no error.
 	Delete(ctx context.Context, key, rev string) (deleted bool, err error)
+}
+
+// An UnlessPeeker is a Store whose Peek has something to do for each value, such as
+// opening a seal, which need not be done for a state that is known.
+type UnlessPeeker interface {
+	// PeekUnless is Peek, but the value is nil when the revision is known, which is
+	// not "".
+	PeekUnless(ctx context.Context, key, known string) (value []byte, rev string, err error)
+}
+
+func peekUnless(ctx context.Context, s Store, key, known string) ([]byte, string, error) {
+	if u, ok := s.(UnlessPeeker); ok {
+		return u.PeekUnless(ctx, key, known)
+	}
+	return s.Peek(ctx, key)
 }
 
 // ErrFull is what [Memory.Swap] answers when it holds as many keys as it may.
