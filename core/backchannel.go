@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 )
 
 // defaultMaxAnswer bounds what is read of any answer of the provider. An access
@@ -12,25 +13,45 @@ const defaultMaxAnswer = 1 << 20
 
 var errTooLarge = errors.New("the answer is larger than Config.MaxAnswer allows")
 
-// newBackchannel returns a client with the transport and timeout of c that keeps
-// to the rules for talking to a provider: no redirects, which could carry a
-// secret elsewhere, no cookies, bounded time and bounded bytes.
-func newBackchannel(c *http.Client, maxAnswer int64) *http.Client {
+// backchannel talks to the provider by the rules for that: no redirects, which could
+// carry a secret elsewhere, no cookies, bounded time and bounded bytes.
+type backchannel struct {
+	*http.Client
+	refreshing *http.Client // more patient
+}
+
+// refreshTimeout is how long an answer to a refresh is waited for: whoever hangs up
+// earlier loses the only copy of the next refresh token.
+const refreshTimeout = time.Minute
+
+// newBackchannel returns one with the transport and timeout of c.
+func newBackchannel(c *http.Client, maxAnswer int64) backchannel {
 	if c == nil {
 		c = &http.Client{Transport: defaultTransport()}
 	}
-	base, timeout := c.Transport, c.Timeout
+	base := c.Transport
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	if timeout <= 0 {
-		timeout = defaultTimeout
+	client := func(timeout time.Duration) *http.Client {
+		if c.Timeout > 0 {
+			timeout = c.Timeout
+		}
+		return &http.Client{
+			Transport:     boundedTransport{base, maxAnswer},
+			Timeout:       timeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 	}
-	return &http.Client{
-		Transport:     boundedTransport{base, maxAnswer},
-		Timeout:       timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	return backchannel{client(defaultTimeout), client(refreshTimeout)}
+}
+
+// to returns the client for an operation.
+func (b backchannel) to(op string) *http.Client {
+	if op == opRefresh {
+		return b.refreshing
 	}
+	return b.Client
 }
 
 type boundedTransport struct {

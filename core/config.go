@@ -90,9 +90,10 @@ type Config struct {
 	// its age.
 	OnSessionEnd func(context.Context, *User, EndReason)
 
-	// Backchannel makes the requests to the provider; nil: one with a timeout of ten
-	// seconds, which is also that of a client that has none. Its transport and
-	// timeout are used. Redirects are never followed.
+	// Backchannel makes the requests to the provider; nil: one of our own. Its
+	// transport and timeout are used; without a timeout it is ten seconds, and a minute
+	// for a refresh: whoever hangs up on that loses a rotated refresh token. Redirects are
+	// never followed.
 	Backchannel *http.Client
 	// MaxAnswer is how many bytes of an answer of the provider are read; a larger one
 	// is an error. It bounds the size of an access token. 0: one mebibyte.

@@ -71,7 +71,7 @@ func (m *Manager) post(ctx context.Context, c *oauthClient, op, endpoint string,
 		return 0, nil, &Error{Op: op, Err: errors.New("the endpoint's URL is not one")}
 	}
 	r.Header = header
-	resp, err := m.http.Do(r)
+	resp, err := m.http.to(op).Do(r)
 	if err != nil {
 		return 0, nil, &Error{Op: op, transient: true, Err: transportError(err, sent())}
 	}

@@ -28,7 +28,7 @@ type Manager struct {
 	store  store.Store
 	memory bool // store is this process's memory
 	log    *slog.Logger
-	http   *http.Client // to the provider
+	http   backchannel // to the provider
 
 	discovery     discovery
 	flights       singleflight.Group

@@ -211,7 +211,7 @@ func (m *Manager) newProvider(clientID string, md metadata) *provider {
 		issInResponses: md.IssInResponses,
 	}
 	if md.JWKS != "" {
-		keys := oidc.NewRemoteKeySet(oidc.ClientContext(m.life, m.http), md.JWKS)
+		keys := oidc.NewRemoteKeySet(oidc.ClientContext(m.life, m.http.Client), md.JWKS)
 		p.verifier = oidc.NewVerifier(md.Issuer, keySet{keys}, &oidc.Config{
 			ClientID:             clientID,
 			SupportedSigningAlgs: signingAlgorithms(md.Algorithms),
