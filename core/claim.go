@@ -108,7 +108,7 @@ func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (*login,
 			return nil, waitError(ctx, opRefresh)
 		}
 		waited := standing.elapsed() >= claimWait
-		value, rev, err := m.peek(ctx, key)
+		value, rev, err := m.peek(ctx, key, nil)
 		if err != nil {
 			return nil, storeError(err)
 		}

@@ -446,10 +446,11 @@ func TestStoreDownIsNotSignedOut(t *testing.T) {
 	t.Parallel()
 	r := newRefreshRig(t, coretest.Options{})
 	u := r.signIn("alice")
+	m := r.manager() // another process, which has not seen her yet
 	r.store.fail(errStoreDown)
-	_, tokenErr := r.m.GetUserAccessToken(u)
-	_, userErr := r.m.User(u)
-	for _, err := range []error{tokenErr, userErr, r.m.RevokeRefreshToken(u)} {
+	_, tokenErr := m.GetUserAccessToken(u.as(m))
+	_, userErr := m.User(u.as(m))
+	for _, err := range []error{tokenErr, userErr, m.RevokeRefreshToken(u.as(m)), r.m.RevokeRefreshToken(u)} {
 		e := asError(t, err)
 		if e.Op != "store" || !e.Temporary() || core.StatusCode(err) != 503 || !errors.Is(err, errStoreDown) || errors.Is(err, core.ErrLoginRequired) {
 			t.Errorf("got %v", err)

@@ -50,8 +50,10 @@ func (m *Manager) requestToken(ctx context.Context, c *oauthClient, op string, f
 	}
 	a, err := parseAnswer(body, obtained)
 	if err != nil {
-		// A success that says nothing may have consumed the refresh token.
-		return nil, &Error{Op: op, Registration: c.name, Status: status, Err: fmt.Errorf("%w: %w", errUnanswered, err)}
+		if op == opRefresh { // a success that says nothing may have consumed the refresh token
+			err = fmt.Errorf("%w: %w", errUnanswered, err)
+		}
+		return nil, &Error{Op: op, Registration: c.name, Status: status, Err: err}
 	}
 	return a, nil
 }

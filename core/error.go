@@ -79,6 +79,18 @@ func (e *Error) Temporary() bool {
 		e.Status == http.StatusTooManyRequests || e.Status >= 500
 }
 
+// outage reports whether e says that the provider is down or busy, for whoever asks. A
+// server_error may be what it makes of this one request.
+func (e *Error) outage() bool { return e.Temporary() && e.Code != "server_error" }
+
+// ofNobody returns e for those who asked for something else: what the provider said of
+// the one request is not for them.
+func (e *Error) ofNobody() *Error {
+	of := *e
+	of.Description = ""
+	return &of
+}
+
 // StatusCode returns the HTTP status with which a handler should answer err: 400
 // for a callback that was refused, 401 for [ErrLoginRequired], 503 for a
 // temporary failure, 504 when the deadline passed, 502 for any other fault of

@@ -330,3 +330,35 @@ func TestExchangeShowsItsSubjectTheOutgoingRequestAlone(t *testing.T) {
 		t.Errorf("the subject was asked for %v", asked)
 	}
 }
+
+// What the provider makes of one user's exchange, though it calls it its own failure, is
+// nobody else's: neither the failure, nor the pause, nor what it says.
+func TestOneUsersFailedExchangeIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		fault  coretest.Fault
+		shared bool // it is an outage
+	}{
+		{coretest.Fault{Grant: tokenExchange, Status: 500, Body: `{"error":"server_error","error_description":"alice may not"}`}, false},
+		{coretest.Fault{Grant: tokenExchange, Status: 400, Body: `{"error":"invalid_target","error_description":"alice may not"}`}, false},
+		{coretest.Fault{Grant: tokenExchange, Status: 503, Body: `{"error":"temporarily_unavailable","error_description":"alice may not"}`}, true},
+		{coretest.Fault{Grant: tokenExchange, Status: 500, Body: "oops"}, true},
+	} {
+		r := newRefreshRig(t, coretest.Options{})
+		exchange := core.Exchange(core.UserToken(), core.ExchangeOptions{})
+		alice, bob := r.signIn("alice"), r.signIn("bob")
+		r.p.Fail(test.fault)
+		if tok, err := r.m.Token(alice, exchange); err == nil {
+			t.Errorf("%v", tok)
+		}
+		for name, get := range map[string]func() error{
+			"bob's exchange":          func() error { _, err := r.m.Token(bob, exchange); return err },
+			"the application's token": func() error { _, err := r.m.GetClientAccessToken(t.Context()); return err },
+		} {
+			err := get()
+			if test.shared != (err != nil) || err != nil && strings.Contains(err.Error(), "alice") {
+				t.Errorf("%s after %d %s: %v", name, test.fault.Status, test.fault.Body, err)
+			}
+		}
+	}
+}

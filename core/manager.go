@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -23,12 +24,14 @@ import (
 // The methods of a nil *Manager that can fail answer with [ErrNoManager], but for
 // Close, which has nothing to do.
 type Manager struct {
-	cfg    Config
-	keys   keys
-	store  store.Store
-	memory bool // store is this process's memory
-	log    *slog.Logger
-	http   backchannel // to the provider
+	cfg       Config
+	keys      keys
+	store     store.Store
+	memory    bool               // store is this process's memory
+	peeker    store.UnlessPeeker // store, if it is one
+	storeSaid atomic.Int64       // when it was last said to have failed, from sinceStart on
+	log       *slog.Logger
+	http      backchannel // to the provider
 
 	discovery     discovery
 	flights       singleflight.Group
@@ -86,6 +89,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		keys:   newKeys(cfg.space(), cfg.ClientID),
 		store:  cfg.Store,
 		memory: inMemory(cfg.Store),
+		peeker: unlessPeeker(cfg.Store),
 		log:    cfg.Logger,
 		http:   newBackchannel(cfg.Backchannel, cfg.MaxAnswer),
 		pacing: newPacing(),
@@ -127,6 +131,11 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 func inMemory(s store.Store) bool {
 	_, ok := s.(*store.Memory)
 	return ok
+}
+
+func unlessPeeker(s store.Store) store.UnlessPeeker {
+	u, _ := s.(store.UnlessPeeker)
+	return u
 }
 
 // Manager returns m: a *Manager is the [ManagerSource] of a program with one.

@@ -110,13 +110,14 @@ func TestHangingStoreIsGivenUp(t *testing.T) {
 			remote := &remoteStore{}
 			inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
 				u := r.signIn("alice")
+				m := r.manager(r.change...) // it has not seen her yet
 				remote.hang.Store(&test.hang)
-				ctx := u.as(r.m)
+				ctx := u.as(m)
 				if _, ends := ctx.Deadline(); ends {
 					t.Fatal("the context has a deadline of its own")
 				}
 				var err error
-				took := timed(func() { err = test.call(ctx, r.m, u.session) })
+				took := timed(func() { err = test.call(ctx, m, u.session) })
 				wantTook(t, took, patience, patience)
 				e := asError(t, err)
 				if e.Op != "store" || !e.Temporary() || core.StatusCode(err) != http.StatusGatewayTimeout || errors.Is(err, core.ErrLoginRequired) {

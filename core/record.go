@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"sync/atomic"
 	"time"
 )
 
@@ -87,6 +88,9 @@ type login struct {
 	mainToken  *Token // of slot ""
 	tokens     map[string]*heldToken
 	*record
+
+	looked atomic.Int64 // when the Store last had it, from sinceStart on; 0: memory, or not by a look
+	alone  bool         // the Store is down
 }
 
 // heldToken is a stored token with its times in order.

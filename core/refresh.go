@@ -13,8 +13,8 @@ const (
 	// claimWait is how long a claim must stand unchanged before another process
 	// takes it over: its owner has died, or has been cut off.
 	claimWait = 5 * time.Second
-	// unsavedFor is how long a result that the Store does not take is served
-	// without a look whether the session still exists.
+	// unsavedFor is how long what this process knows of a login is served while the
+	// Store does not answer, without a look whether the session still exists.
 	unsavedFor = 30 * time.Second
 	// rejectedAgain is how long after a renewal forced by an API's refusal
 	// another such refusal forces none.
@@ -22,6 +22,8 @@ const (
 	// refreshLimit bounds one renewal as a whole, the waiting for others included.
 	refreshLimit = 2 * time.Minute
 	storeTimeout = 5 * time.Second
+	// knownTimeout is storeTimeout for a login that can be served without the Store.
+	knownTimeout = time.Second
 	maxRounds    = 16
 )
 

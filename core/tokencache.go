@@ -125,8 +125,8 @@ func (m *Manager) pace(w wanted, err error) {
 	case !errors.As(err, &e):
 		m.pacing.failed(w.key, m.now(), err)
 	case e.Op == opConfigure, e.Op == opRegistration: // nobody was asked
-	case e.Temporary() && e.Op == w.op:
-		m.pacing.failed(w.outage, m.now(), err)
+	case e.outage() && e.Op == w.op:
+		m.pacing.failed(w.outage, m.now(), e.ofNobody())
 	default:
 		m.pacing.failed(w.key, m.now(), err)
 	}

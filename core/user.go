@@ -54,11 +54,8 @@ func (m *Manager) User(ctx context.Context) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l == nil || m.now().UnixMilli() >= m.endsAt(l.record) {
+	if l == nil || m.over(ctx, b, l) {
 		return nil, errSessionOver
-	}
-	if now := m.now().UnixMilli(); b.session != nil && now >= m.touchAt(l.record) {
-		m.touch(ctx, b.key, l, now)
 	}
 	return l.user(), nil
 }

@@ -61,7 +61,8 @@ func (m *Manager) userToken(ctx context.Context, req TokenRequest) (*Token, erro
 }
 
 // currentLogin reads the login of b: nil, without an error, when the Store is
-// down but this process holds a result for it that is not saved yet.
+// down but this process holds a result for it that is not saved yet; as it was a moment
+// ago when the Store is down and this process has seen it there.
 func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) {
 	if b == nil {
 		return nil, errNoTicket
@@ -69,39 +70,97 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 	if err := b.read(); err != nil {
 		return nil, err
 	}
-	value, rev, err := m.peek(ctx, b.key)
+	l := b.seen.Load()
+	if !m.memory {
+		l = m.lastKnown(b.key, l)
+	}
+	value, rev, err := m.peek(ctx, b.key, l)
 	switch {
 	case err != nil && m.unsaved.has(b.key):
 		return nil, nil
+	case err != nil && ctx.Err() == nil && l.lookedAt():
+		m.storeFailed(ctx, err)
+		return l.unconfirmed(), nil
 	case err != nil:
 		return nil, storeError(err)
 	case rev == "":
+		m.logins.Invalidate(b.key)
+		b.seen.Store(nil)
 		return nil, errSessionOver
 	}
-	if l := b.seen.Load(); l != nil && l.rev == rev {
-		return l, nil
+	if l == nil || l.rev != rev {
+		if l, err = m.decode(b.key, value, rev); err != nil {
+			return nil, err
+		}
 	}
-	l, err := m.decode(b.key, value, rev)
-	if err != nil {
-		return nil, err
+	if !m.memory {
+		l.looked.Store(int64(sinceStart.elapsed()))
 	}
-	b.seen.Store(l)
+	if b.seen.Load() != l {
+		b.seen.Store(l)
+	}
 	return l, nil
 }
 
-// peek reads a login for the fast path, and makes sure of a miss. Memory answers at
-// once; any other store is given as long as everywhere else.
-func (m *Manager) peek(ctx context.Context, key string) (value []byte, rev string, err error) {
+// lastKnown returns the newest state of a login that this process has read; seen is
+// what this request has.
+func (m *Manager) lastKnown(key string, seen *login) *login {
+	if l, ok := m.logins.GetIfPresent(key); ok {
+		return l
+	}
+	return seen
+}
+
+// peek reads a login for the fast path, and makes sure of a miss. The value may be nil
+// where the state is that of known. Memory answers at once; any other store is given as
+// long as everywhere else, or less where known will do without it.
+func (m *Manager) peek(ctx context.Context, key string, known *login) (value []byte, rev string, err error) {
 	if !m.memory {
+		patience := storeTimeout
+		if known.lookedAt() {
+			patience = knownTimeout
+		}
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, storeTimeout)
+		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	value, rev, err = m.store.Peek(ctx, key)
+	if known != nil && m.peeker != nil {
+		value, rev, err = m.peeker.PeekUnless(ctx, key, known.rev)
+	} else {
+		value, rev, err = m.store.Peek(ctx, key)
+	}
 	if err == nil && rev == "" {
 		value, rev, err = m.store.Load(ctx, key)
 	}
 	return value, rev, err
+}
+
+// storeFailed says that sessions are served without the Store, once a second at most.
+func (m *Manager) storeFailed(ctx context.Context, err error) {
+	now := int64(sinceStart.elapsed())
+	if said := m.storeSaid.Load(); (said == 0 || now-said > int64(time.Second)) && m.storeSaid.CompareAndSwap(said, now) {
+		m.log.WarnContext(ctx, "tokenwell: the store failed; sessions that were there a moment ago are served without it", "error", err)
+	}
+}
+
+var sinceStart = startWatch()
+
+// lookedAt reports whether the Store had the login a moment ago: then it is served
+// while the Store is down. A nil login was never looked at.
+func (l *login) lookedAt() bool {
+	if l == nil {
+		return false
+	}
+	looked := time.Duration(l.looked.Load())
+	return looked != 0 && sinceStart.elapsed()-looked < unsavedFor
+}
+
+// unconfirmed returns l as it is served while the Store is down: nothing is written for
+// it, and nothing renewed.
+func (l *login) unconfirmed() *login {
+	alone := &login{rev: l.rev, tokens: l.tokens, record: l.record, alone: true}
+	alone.looked.Store(l.looked.Load())
+	return alone
 }
 
 var errSessionOver = loginRequired(errors.New("the session has ended"))
@@ -134,7 +193,7 @@ func (m *Manager) serve(ctx context.Context, b *binding, l *login, req TokenRequ
 		r.rejected, r.byHand = held.Token, true
 	}
 	if held.alive(now, r.rejected) {
-		if now >= held.renewAt && l.RefreshToken != "" {
+		if now >= held.renewAt && l.RefreshToken != "" && !l.alone {
 			m.startRenewal(r) // nobody waits for it
 		}
 		return held.Token, nil
@@ -145,7 +204,10 @@ func (m *Manager) serve(ctx context.Context, b *binding, l *login, req TokenRequ
 // over ends a login whose time has come, and otherwise notes that it is used.
 func (m *Manager) over(ctx context.Context, b *binding, l *login) bool {
 	now := m.now().UnixMilli()
-	if now >= m.endsAt(l.record) {
+	switch ended := now >= m.endsAt(l.record); {
+	case l.alone:
+		return ended
+	case ended:
 		_, _ = m.drop(ctx, b.key, l.rev)
 		return true
 	}

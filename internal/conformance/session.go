@@ -205,8 +205,12 @@ func (a *app) wantUnavailable(page *coretest.Page) {
 
 func failingTicketStoreIsNotSignedOut(t *testing.T, f Framework) {
 	a := newApp(t, f)
+	serving := a.m
+	a.handler = a.mount(core.ManagerFunc(func(*http.Request) (*core.Manager, error) { return serving, nil }))
+	a.b = a.browser()
 	a.login(a.b, "alice")
 	answer := a.sign(a.start(a.b), "bob")
+	serving = a.manager(a.p, func(*core.Config) {}) // another replica, which has not seen her yet
 	a.store.fail(errors.New("the store is down, says " + plainSecret))
 	if page := a.b.Get(a.path("/public")); page.Body != "public" {
 		t.Errorf("a page that asks for no token: %s", page)
