@@ -9,13 +9,8 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -29,15 +24,7 @@ import (
 	"github.com/tokenwell/tokenwell/examples/internal/page"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "echo:", err)
-		os.Exit(1)
-	}
-}
+func main() { demo.Main("echo", run) }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	d, err := demo.Start("Echo", args) // the provider and the API

@@ -3,14 +3,11 @@
 package demo
 
 import (
-	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/tokenwell/tokenwell/examples/internal/idp"
 	"github.com/tokenwell/tokenwell/examples/internal/orders"
@@ -20,95 +17,58 @@ import (
 // usualAddr is where the application listens unless it is told otherwise or somebody else is there.
 const usualAddr = "127.0.0.1:8080"
 
-// Demo is what an application would find around it: a provider that knows it, an API, and an address of its own.
+// Demo is what a web application would find around it: the World, and an address of its own.
 type Demo struct {
+	*World
 	AppURL       string // http://127.0.0.1:8080
-	OrdersURL    string // the directory of the orders API
-	Issuer       string
 	ClientID     string
 	ClientSecret string
-	TokenLife    time.Duration // of the provider's access tokens
 	Site         page.Site
 
 	listener net.Listener // the application's, open so that nobody takes the port
-	provider *server
-	api      *server
 }
 
 // Start reads the command line and starts the provider and the API. The caller calls Close.
 func Start(framework string, args []string) (*Demo, error) {
-	flags := flag.NewFlagSet(strings.ToLower(framework), flag.ContinueOnError)
-	addr := flags.String("addr", "", "the application's `address`, on loopback (default "+usualAddr+", or a free port when that is taken)")
-	life := flags.Duration("token-life", 20*time.Second, "how long an access token lives")
-	if err := flags.Parse(args); err != nil {
-		return nil, err
-	}
-	if *life < time.Second {
-		return nil, errors.New("-token-life must be a second or more")
-	}
-	d := &Demo{ClientID: "example", ClientSecret: rand.Text(), TokenLife: *life}
-	if err := d.start(framework, *addr); err != nil {
-		d.Close()
-		return nil, err
-	}
-	return d, nil
+	return StartWith(NewFlags(strings.ToLower(framework), TokenLife), framework, args)
 }
 
-func (d *Demo) start(framework, addr string) error {
-	var err error
-	if d.listener, err = listen(addr); err != nil {
-		return err
+// StartWith is Start for a program that has flags of its own.
+func StartWith(flags Flags, framework string, args []string) (*Demo, error) {
+	addr := flags.String("addr", "", "the application's `address`, on loopback (default "+usualAddr+", or a free port when that is taken)")
+	if err := flags.parse(args); err != nil {
+		return nil, err
 	}
-	d.AppURL = "http://" + d.listener.Addr().String()
-	if d.provider, err = newServer(); err != nil {
-		return err
-	}
-	d.Issuer = d.provider.url
-	api := idp.Credentials{ID: "orders-api", Secret: rand.Text()}
-	provider, err := idp.New(idp.Config{
-		Issuer: d.Issuer,
-		Client: idp.Client{
-			Credentials: idp.Credentials{ID: d.ClientID, Secret: d.ClientSecret},
-			Name:        "Tokenwell’s " + framework + " example",
-			RedirectURL: d.AppURL + "/callback",
-			LoggedOut:   d.AppURL + "/",
-			Scopes:      []string{orders.Scope},
-		},
-		API:       api,
-		TokenLife: d.TokenLife,
-	})
+	l, err := listen(*addr)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d.provider.start(provider)
-
-	if d.api, err = newServer(); err != nil {
-		return err
+	d := &Demo{AppURL: "http://" + l.Addr().String(), listener: l}
+	app := idp.NewCredentials("example")
+	d.ClientID, d.ClientSecret = app.ID, app.Secret
+	d.World, err = startWorld(*flags.life, []idp.Client{{
+		Credentials: app,
+		Name:        "Tokenwell’s " + framework + " example",
+		RedirectURL: d.AppURL + "/callback",
+		LoggedOut:   d.AppURL + "/",
+		Scopes:      []string{orders.Scope, orders.ScopeAll},
+		OwnTokens:   true,
+	}})
+	if err != nil {
+		_ = l.Close()
+		return nil, err
 	}
-	d.OrdersURL = d.api.url + orders.Path
-	d.api.start(orders.API{Introspection: d.Issuer + "/oauth/introspect", ID: api.ID, Secret: api.Secret}.Handler())
-
 	d.Site = page.Site{
 		Framework: framework, TokenLife: d.TokenLife,
 		Application: d.AppURL, Provider: d.Issuer, API: d.api.url,
 	}
-	return nil
+	return d, nil
 }
 
 // Close ends what Start started.
 func (d *Demo) Close() {
-	d.api.stop()
-	d.provider.stop()
-	if d.listener != nil {
-		_ = d.listener.Close()
-	}
-}
-
-// Key returns 32 random bytes: a new key for each start signs everybody out, which suits an example.
-func Key() []byte {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
-	return key
+	d.World.Close()
+	_ = d.listener.Close()
 }
 
 // listen refuses addresses that others could reach: the pages are served without TLS.

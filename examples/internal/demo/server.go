@@ -71,8 +71,8 @@ func (s *server) stop() {
 	if s == nil {
 		return
 	}
+	defer func() { _ = s.listener.Close() }() // which Shutdown forgets if Serve has not begun
 	if s.http == nil {
-		_ = s.listener.Close()
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -16,25 +16,34 @@ var errInactive = errors.New("the token is unknown, expired or revoked")
 func (s *storage) alive(id string) (accessToken, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, ok := s.access[id]
-	if !ok || !time.Now().Before(t.expires) {
+	t, ok := s.living(id)
+	if !ok {
 		return accessToken{}, errInactive
 	}
 	return t, nil
 }
 
-// SetIntrospectionFromToken tells the API, and nobody else, whose token it was shown.
+// living is alive with the lock held.
+func (s *storage) living(id string) (accessToken, bool) {
+	t, ok := s.access[id]
+	return t, ok && time.Now().Before(t.expires)
+}
+
+// SetIntrospectionFromToken tells APIs, and nobody else, whose token they were shown.
 func (s *storage) SetIntrospectionFromToken(_ context.Context, answer *oidc.IntrospectionResponse, id, _, asker string) error {
-	if asker != s.api.ID {
+	if c, err := s.lookUp(asker); err != nil || !c.Introspects {
 		return errInactive
 	}
 	t, err := s.alive(id)
 	if err != nil {
 		return err
 	}
-	answer.Subject = t.user.subject
-	answer.Username = t.user.username
+	answer.Subject = t.clientID
+	if t.user != nil {
+		answer.Subject, answer.Username = t.user.subject, t.user.username
+	}
 	answer.ClientID = t.clientID
+	answer.Actor = t.actor
 	answer.Scope = t.scopes
 	answer.TokenType = oidc.BearerToken
 	answer.Expiration = oidc.FromTime(t.expires)
@@ -46,6 +55,9 @@ func (s *storage) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, i
 	t, err := s.alive(id)
 	if err != nil {
 		return err
+	}
+	if t.user == nil {
+		return errors.New("the token is nobody's")
 	}
 	t.user.describe(info, t.scopes)
 	return nil

@@ -26,11 +26,12 @@ const (
 // world is a provider and an application that only writes down what it is sent.
 type world struct {
 	t        *testing.T
+	idp      *idp.Provider
 	provider string
 	app      string
 }
 
-func newWorld(t *testing.T) world {
+func newWorld(t *testing.T, others ...idp.Client) world {
 	t.Helper()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
@@ -41,11 +42,13 @@ func newWorld(t *testing.T) world {
 	issuer := "http://" + provider.Listener.Addr().String()
 	handler, err := idp.New(idp.Config{
 		Issuer: issuer,
-		Client: idp.Client{
-			Credentials: idp.Credentials{ID: "web", Secret: clientSecret}, Name: "Shop",
-			RedirectURL: app.URL + "/callback", LoggedOut: app.URL + "/", Scopes: []string{"orders"},
-		},
-		API:       idp.Credentials{ID: "api", Secret: apiSecret},
+		Clients: append([]idp.Client{
+			{
+				Credentials: idp.Credentials{ID: "web", Secret: clientSecret}, Name: "Shop",
+				RedirectURL: app.URL + "/callback", LoggedOut: app.URL + "/", Scopes: []string{"orders"},
+			},
+			{Credentials: idp.Credentials{ID: "api", Secret: apiSecret}, Introspects: true},
+		}, others...),
 		TokenLife: 20 * time.Second,
 	})
 	if err != nil {
@@ -53,7 +56,7 @@ func newWorld(t *testing.T) world {
 	}
 	provider.Config.Handler = handler
 	provider.Start()
-	return world{t: t, provider: issuer, app: app.URL}
+	return world{t: t, idp: handler, provider: issuer, app: app.URL}
 }
 
 func (w world) authorizeURL(change func(url.Values)) string {
@@ -77,6 +80,11 @@ type tokens struct {
 	Error        string `json:"error"`
 	Active       bool   `json:"active"`
 	Username     string `json:"username"`
+	ClientID     string `json:"client_id"`
+	Scope        string `json:"scope"`
+	Actor        struct {
+		Subject string `json:"sub"`
+	} `json:"act"`
 }
 
 func (w world) post(path, id, secret string, form url.Values) tokens {

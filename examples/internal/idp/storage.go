@@ -7,19 +7,17 @@ import (
 	"sync"
 	"time"
 
-	jose "github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
 // storage is the provider's memory. Its other methods are in the files named after what they keep.
 type storage struct {
-	client client
-	api    Credentials
-	life   time.Duration
-	key    signingKey
+	life time.Duration
+	key  signingKey
 
 	mu       sync.Mutex
+	clients  map[string]client       // by their ID
 	requests map[string]*authRequest // by request ID
 	codes    map[string]string       // authorization code to request ID
 	access   map[string]accessToken  // by token ID
@@ -30,6 +28,8 @@ type storage struct {
 var (
 	_ op.Storage                   = (*storage)(nil)
 	_ op.CanSetUserinfoFromRequest = (*storage)(nil)
+	_ op.ClientCredentialsStorage  = (*storage)(nil)
+	_ op.TokenExchangeStorage      = (*storage)(nil)
 )
 
 func newStorage(cfg Config) (*storage, error) {
@@ -37,50 +37,56 @@ func newStorage(cfg Config) (*storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &storage{
-		client:   client{cfg.Client},
-		api:      cfg.API,
+	s := &storage{
 		life:     cfg.TokenLife,
 		key:      key,
+		clients:  map[string]client{},
 		requests: map[string]*authRequest{},
 		codes:    map[string]string{},
 		access:   map[string]accessToken{},
 		grants:   map[string]*grant{},
 		refresh:  map[string]string{},
-	}, nil
+	}
+	for _, c := range cfg.Clients {
+		s.clients[c.ID] = client{c}
+	}
+	return s, nil
 }
 
-// GetClientByClientID knows one application.
+var errUnknownClient = errors.New("unknown client, or wrong secret")
+
+func (s *storage) lookUp(id string) (client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.clients[id]
+	if !ok {
+		return client{}, errUnknownClient
+	}
+	return c, nil
+}
+
+// GetClientByClientID finds a client.
 func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
-	if id != s.client.ID {
+	c, err := s.lookUp(id)
+	if err != nil {
 		return nil, oidc.ErrInvalidClient().WithDescription("unknown client")
 	}
-	return s.client, nil
+	return c, nil
 }
 
-// AuthorizeClientIDSecret lets in the application, and the API for introspection.
+// AuthorizeClientIDSecret lets in the client whose secret it is.
 func (s *storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
-	for _, known := range []Credentials{s.client.Credentials, s.api} {
-		if id == known.ID && subtle.ConstantTimeCompare([]byte(secret), []byte(known.Secret)) == 1 {
-			return nil
-		}
+	c, err := s.lookUp(id)
+	if err != nil || c.Secret == "" || subtle.ConstantTimeCompare([]byte(secret), []byte(c.Secret)) != 1 {
+		return errUnknownClient
 	}
-	return errors.New("unknown client, or wrong secret")
+	return nil
 }
 
 // Health has nothing to look at.
 func (s *storage) Health(context.Context) error { return nil }
 
-// What follows belongs to JWT grants and JWT access tokens, which this provider does not offer.
-
+// GetPrivateClaimsFromScopes belongs to JWT access tokens, which this provider does not offer.
 func (s *storage) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
 	return map[string]any{}, nil
-}
-
-func (s *storage) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
-	return nil, errors.New("no client has a key")
-}
-
-func (s *storage) ValidateJWTProfileScopes(context.Context, string, []string) ([]string, error) {
-	return nil, errors.New("no client may use a JWT grant")
 }

@@ -26,11 +26,12 @@ type grant struct {
 
 // accessToken is what the provider remembers of a token. The token itself is its ID, encrypted.
 type accessToken struct {
-	user     *user
-	grantID  string // "" without a refresh token
+	user     *user             // nil: a client's own
+	actor    *oidc.ActorClaims // who acts for the user; nil: nobody says so
+	grantID  string            // "" without a refresh token
 	clientID string
 	scopes   []string
-	expires  time.Time
+	expires  time.Time // before it is issued: the latest
 }
 
 // refreshRequest asks for the next tokens of a grant.
@@ -47,15 +48,27 @@ func (r *refreshRequest) GetScopes() []string         { return r.asked }
 func (r *refreshRequest) GetSubject() string          { return r.user.subject }
 func (r *refreshRequest) SetCurrentScopes(s []string) { r.asked = s }
 
-// CreateAccessToken serves a sign-in that asked for no refresh token.
+// CreateAccessToken serves whoever asks for no refresh token.
 func (s *storage) CreateAccessToken(_ context.Context, req op.TokenRequest) (string, time.Time, error) {
-	a, ok := req.(*authRequest)
-	if !ok {
-		return "", time.Time{}, oidc.ErrUnsupportedGrantType()
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, expires := s.issue(accessToken{user: a.user, clientID: a.asked.ClientID, scopes: a.asked.Scopes})
+	var t accessToken
+	switch req := req.(type) {
+	case *authRequest:
+		t = accessToken{user: req.user, clientID: req.asked.ClientID, scopes: req.asked.Scopes}
+	case machineRequest:
+		t = accessToken{clientID: req.client.ID, scopes: req.scopes}
+	case *oidc.JWTTokenRequest:
+		t = accessToken{clientID: req.Issuer, scopes: req.Scopes}
+	case op.TokenExchangeRequest:
+		var err error // the tokens may have ended since they were looked at
+		if t, err = s.exchangeable(req, s.clients[req.GetClientID()]); err != nil {
+			return "", time.Time{}, err
+		}
+	default:
+		return "", time.Time{}, oidc.ErrUnsupportedGrantType()
+	}
+	id, expires := s.issue(t)
 	return id, expires, nil
 }
 
@@ -89,7 +102,9 @@ func (s *storage) CreateAccessAndRefreshTokens(_ context.Context, req op.TokenRe
 func (s *storage) issue(t accessToken) (id string, expires time.Time) {
 	now := time.Now()
 	maps.DeleteFunc(s.access, func(_ string, t accessToken) bool { return !now.Before(t.expires) })
-	t.expires = now.Add(s.life + grace)
+	if end := now.Add(s.life + grace); t.expires.IsZero() || end.Before(t.expires) {
+		t.expires = end
+	}
 	id = rand.Text()
 	s.access[id] = t
 	return id, t.expires

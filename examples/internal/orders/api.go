@@ -1,16 +1,11 @@
 package orders
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
+	"cmp"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
-	"time"
+
+	"github.com/tokenwell/tokenwell/examples/internal/introspection"
 )
 
 // Path is the directory below which the API lives.
@@ -18,13 +13,12 @@ const Path = "/orders/"
 
 // API is the protected API.
 type API struct {
-	Introspection string       // the provider's introspection endpoint (RFC 7662)
-	ID, Secret    string       // the API's own credentials there
-	HTTP          *http.Client // nil: one with a timeout
+	Provider introspection.Endpoint
+	// Served is told of each caller who got an answer; nil: nobody is.
+	Served func(introspection.Caller)
 }
 
-var errInactive = errors.New("the token is not active")
-
+// What a person ordered under their name, and a company under that of its OAuth client.
 var book = map[string][]Order{
 	"alice": {
 		{ID: "A-2041", Item: "Stoneware mug, set of two", Placed: "2026-03-02", Status: "on its way", Cents: 3400},
@@ -36,76 +30,35 @@ var book = map[string][]Order{
 		{ID: "B-2044", Item: "Cast-iron skillet", Placed: "2026-03-03", Status: "packing", Cents: 6400},
 		{ID: "B-1911", Item: "Walnut chopping board", Placed: "2026-01-30", Status: "delivered", Cents: 4750},
 	},
+	"acme": {
+		{ID: "C-2039", Item: "Desk lamp, six", Placed: "2026-03-01", Status: "on its way", Cents: 41400},
+	},
+	"globex": {
+		{ID: "C-2042", Item: "Oak shelf, two", Placed: "2026-03-02", Status: "packing", Cents: 37800},
+		{ID: "C-1990", Item: "Door mat", Placed: "2026-02-18", Status: "delivered", Cents: 3250},
+	},
 }
 
-// Handler serves the list to whoever has a living token with Scope, and answers 401 or 403 to anybody else (RFC 6750,
-// section 3).
+// Handler serves the caller's list to whoever has a token with Scope, and with ScopeAll everybody's.
 func (a API) Handler() http.Handler {
-	if a.HTTP == nil {
-		a.HTTP = &http.Client{Timeout: 5 * time.Second}
-	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+Path+"list", func(w http.ResponseWriter, r *http.Request) {
-		who, err := a.introspect(r.Context(), r.Header.Get("Authorization"))
-		switch {
-		case errors.Is(err, errInactive):
-			w.Header().Set("WWW-Authenticate", `Bearer realm="orders", error="invalid_token"`)
-			answer(w, http.StatusUnauthorized, map[string]string{"error": "invalid_token"})
-		case err != nil:
-			answer(w, http.StatusServiceUnavailable, map[string]string{"error": "the provider cannot be asked"})
-		case !slices.Contains(strings.Fields(who.Scope), Scope):
-			w.Header().Set("WWW-Authenticate", `Bearer realm="orders", error="insufficient_scope", scope="`+Scope+`"`)
-			answer(w, http.StatusForbidden, map[string]string{"error": "insufficient_scope"})
-		default:
-			list := book[who.Username]
-			if list == nil {
-				list = []Order{}
-			}
-			answer(w, http.StatusOK, list)
+	mux.Handle("GET "+Path+"list", a.Provider.Protect(Scope, func(w http.ResponseWriter, _ *http.Request, who introspection.Caller) {
+		if a.Served != nil {
+			a.Served(who)
 		}
-	})
+		introspection.Answer(w, http.StatusOK, listFor(who))
+	}))
 	return mux
 }
 
-type introspection struct {
-	Active   bool   `json:"active"`
-	Username string `json:"username"`
-	Scope    string `json:"scope"`
-}
-
-func (a API) introspect(ctx context.Context, authorization string) (introspection, error) {
-	scheme, token, _ := strings.Cut(authorization, " ")
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return introspection{}, errInactive
+func listFor(who introspection.Caller) []Order {
+	list := []Order{}
+	for owner, theirs := range book {
+		own := owner == who.Username || who.Username == "" && owner == who.Client
+		if own || who.May(ScopeAll) {
+			list = append(list, theirs...)
+		}
 	}
-	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.Introspection, strings.NewReader(form.Encode()))
-	if err != nil {
-		return introspection{}, err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(url.QueryEscape(a.ID), url.QueryEscape(a.Secret))
-	resp, err := a.HTTP.Do(req)
-	if err != nil {
-		return introspection{}, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return introspection{}, fmt.Errorf("introspection answered %s", resp.Status)
-	}
-	var who introspection
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&who); err != nil {
-		return introspection{}, err
-	}
-	if !who.Active {
-		return introspection{}, errInactive
-	}
-	return who, nil
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a caller that left needs no answer
+	slices.SortFunc(list, func(a, b Order) int { return cmp.Compare(b.Placed, a.Placed) }) // the latest first
+	return list
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tokenwell/tokenwell/examples/internal/introspection"
 	"github.com/tokenwell/tokenwell/examples/internal/orders"
 )
 
@@ -23,7 +24,7 @@ func newAPI(t *testing.T) *httptest.Server {
 		_, _ = fmt.Fprintf(w, `{"active":%t,"username":"bob","scope":%q}`, scope != "", scope)
 	}))
 	t.Cleanup(provider.Close)
-	api := httptest.NewServer(orders.API{Introspection: provider.URL, ID: "api", Secret: "s"}.Handler())
+	api := httptest.NewServer(orders.API{Provider: introspection.Endpoint{URL: provider.URL, ID: "api", Secret: "s"}}.Handler())
 	t.Cleanup(api.Close)
 	return api
 }

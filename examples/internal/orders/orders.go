@@ -10,8 +10,12 @@ import (
 	"net/http"
 )
 
-// Scope is what a token needs to be let in.
-const Scope = "orders"
+const (
+	// Scope is what a token needs to be let in.
+	Scope = "orders"
+	// ScopeAll is what it needs besides to see everybody's orders.
+	ScopeAll = "orders.all"
+)
 
 // Order is one line of the list.
 type Order struct {

@@ -1,4 +1,4 @@
-// Package page is what the examples look like: three templates, one style sheet, and a script that no page depends on.
+// Package page is what the examples look like: a few templates, one style sheet, and a script that no page depends on.
 // Nothing in it knows about Gin or Echo.
 package page
 
@@ -28,7 +28,8 @@ func Assets() http.Handler { return http.FileServerFS(assets) }
 
 // Site is what all pages of one program share.
 type Site struct {
-	Framework   string // Gin, Echo
+	Framework   string // Gin, Echo, or what else the example is about
+	Lead        string // what the landing page promises; "": that one can watch a token being renewed
 	Application string // addresses, shown to whoever wonders what is running
 	Provider    string
 	API         string
@@ -40,6 +41,16 @@ type Home struct {
 	Person Person
 	Token  Token
 	Answer Answer
+}
+
+// Notes is a plainer page of somebody who is signed in: lines of text, and perhaps something to press. With that it looks
+// for more lines every second.
+type Notes struct {
+	Person Person
+	Title  string
+	Notes  []string
+	Action string // where the button posts to; "": there is none
+	Press  string // what it says
 }
 
 // Answer is what the orders API said.
@@ -62,6 +73,9 @@ func (s Site) Landing(w http.ResponseWriter) error { return s.render(w, "landing
 
 // Home answers somebody who is.
 func (s Site) Home(w http.ResponseWriter, h Home) error { return s.render(w, "home.html", h) }
+
+// Notes answers with lines of text.
+func (s Site) Notes(w http.ResponseWriter, n Notes) error { return s.render(w, "notes.html", n) }
 
 // Orders answers with the list alone, which the script puts in place of the one on the page.
 func (s Site) Orders(w http.ResponseWriter, a Answer) error { return s.render(w, "orders", a) }

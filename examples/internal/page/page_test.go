@@ -42,6 +42,7 @@ func TestPagesSurviveTheirOwnContentSecurityPolicy(t *testing.T) {
 	for name, body := range map[string]string{
 		"landing": render(t, site.Landing),
 		"home":    render(t, func(w http.ResponseWriter) error { return site.Home(w, home()) }),
+		"notes":   render(t, func(w http.ResponseWriter) error { return site.Notes(w, page.Notes{Title: "Notes", Action: "/go"}) }),
 	} {
 		if found := inline.FindString(body); found != "" {
 			t.Errorf("%s holds %q, which the browser would refuse", name, found)

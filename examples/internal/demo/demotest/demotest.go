@@ -3,9 +3,9 @@
 package demotest
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -26,12 +26,21 @@ const patience = 20 * time.Second
 // an error.
 func Start(t *testing.T, run Program, args ...string) (app string) {
 	t.Helper()
+	app, _ = StartPrinting(t, run, args...)
+	return app
+}
+
+// StartPrinting is Start, and returns what the program prints as well.
+func StartPrinting(t *testing.T, run Program, args ...string) (app string, printed *Output) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	printed, stdout := io.Pipe()
+	printed = newOutput()
 	done := make(chan error, 1)
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), stdout)
-		_ = stdout.CloseWithError(io.EOF)
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), printed)
+		if err != nil {
+			fmt.Fprintln(printed, "ended:", err)
+		}
 		done <- err
 	}()
 	t.Cleanup(func() {
@@ -45,17 +54,11 @@ func Start(t *testing.T, run Program, args ...string) (app string) {
 			t.Error("the program does not end")
 		}
 	})
-	line, err := bufio.NewReader(printed).ReadString('\n')
-	if err != nil {
-		cancel()
-		t.Fatalf("the program printed nothing: %v", err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, printed) }()
-	app = regexp.MustCompile(`http://\S+`).FindString(line)
+	app = regexp.MustCompile(`http://\S+`).FindString(printed.Wait(t, "\n"))
 	if app == "" {
-		t.Fatalf("no address in %q", line)
+		t.Fatal("the program prints no address")
 	}
-	return app
+	return app, printed
 }
 
 // SignIn opens the application and follows it to the provider and back.
