@@ -65,17 +65,11 @@ func (m *Manager) RequestToken(ctx context.Context, form url.Values, opts ...Tok
 	}
 	defer m.end()
 	return m.asClient(ctx, req.Registration, func(c actingClient) (*Token, error) {
-		if err := c.verify(ctx); err != nil {
+		a, err := c.requestToken(ctx, grantType, form)
+		if err != nil {
 			return nil, err
 		}
-		a, err := m.requestToken(ctx, c.oauthClient, grantType, form)
-		switch {
-		case err == nil:
-			return newHeldToken(m.stored(a, req.Scopes)).Token, nil
-		case ctx.Err() != nil:
-			return nil, waitError(ctx, grantType)
-		}
-		return nil, err
+		return newHeldToken(m.stored(a, req.Scopes)).Token, nil
 	})
 }
 

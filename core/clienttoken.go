@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"sync/atomic"
 )
 
 // GetClientAccessToken returns an access token of the application itself, by the
@@ -45,22 +46,14 @@ func (c *clientToken) RetrieveToken(ctx context.Context, req TokenRequest) (*Tok
 
 func (m *Manager) clientToken(ctx context.Context, req TokenRequest) (*Token, error) {
 	return m.asClient(ctx, req.Registration, func(c actingClient) (*Token, error) {
-		if !req.ForceRenewal {
-			if tok := m.freshToken(c.ownKey(req)); tok != nil {
-				return tok, nil
+		plain := req.Scopes == nil && req.Resource == "" && req.Params == nil
+		if plain && !req.ForceRenewal {
+			if held := c.plain.Load(); held != nil && m.now().UnixMilli() < min(held.renewAt, held.expires) {
+				return held.Token, nil
 			}
 		}
 		return c.ownToken(ctx, req)
 	})
-}
-
-// ownKey names the token of the client's own that req asks for.
-func (c *oauthClient) ownKey(req TokenRequest) string {
-	if req.Scopes == nil && req.Resource == "" && req.Params == nil {
-		return c.plainKey
-	}
-	asked := req.withDefaults(&c.defaults)
-	return c.tokenKey(&asked)
 }
 
 // ownToken returns the token of the client's own that req asks for, kept or new.
@@ -70,18 +63,20 @@ func (c actingClient) ownToken(ctx context.Context, req TokenRequest) (*Token, e
 	if err := checkParams(asked.Params, "TokenRequest.Params"); err != nil {
 		return nil, err
 	}
+	key := c.tokenKey(&asked)
+	var newest *atomic.Pointer[heldToken]
+	if key == c.plainKey {
+		newest = &c.plain
+	}
 	return m.cachedToken(ctx, wanted{
-		op: opCredentials, key: c.tokenKey(&asked), outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
+		op: opCredentials, key: key, newest: newest, outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
 		get: func(ctx context.Context, w wanted) (*heldToken, error) {
-			if err := c.verify(ctx); err != nil {
-				return nil, err
-			}
 			got, err := m.sharedToken(ctx, w, func(ctx context.Context) (*answer, error) {
 				form, err := clientForm(opCredentials, &asked)
 				if err != nil {
 					return nil, err
 				}
-				return m.requestToken(ctx, c.oauthClient, opCredentials, form)
+				return c.requestToken(ctx, opCredentials, form)
 			}, asked.Scopes)
 			return got, c.named(err)
 		},

@@ -59,8 +59,8 @@ type Config struct {
 	// tenant; nil: there are only the ones in Registrations. A zero Registration
 	// means that there is none of that name; an error, that it could not be found out.
 	//
-	// What it returns is used for a minute without asking again, but never to
-	// request a token: a change takes effect at the next one. While it fails, what it
+	// What it returns is used for a minute without asking again, and to request a
+	// token for a second: a change takes effect at the next one. While it fails, what it
 	// returned before serves for five minutes at most. It is called by one goroutine
 	// at a time for each name, on a context that does not end with the caller's.
 	FindRegistration func(ctx context.Context, name string) (Registration, error)

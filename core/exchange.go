@@ -37,9 +37,11 @@ const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
 // The token is kept for each subject's and actor's token, and everything else that
 // shapes the request, and never longer than those live. Whoever they belong to is
 // asked on every call, so a logout ends what was exchanged, too. After a refusal by
-// the API the same subject's token is exchanged anew; only if the provider refuses
-// that one is it renewed itself. Of the request the subject sees the outgoing HTTP
-// request alone: scopes and the like are those of the exchanged token.
+// the API the same subject's token is exchanged anew. If the provider refuses to, as
+// it does when a token that it is given has been revoked, subject and actor are asked
+// for other ones, as after a 401, and it is tried once more. Of the request they see
+// the outgoing HTTP request alone: scopes and the like are those of the exchanged
+// token.
 //
 // The answer must be a token that an Authorization header can carry, whatever type
 // was requested.
@@ -62,32 +64,45 @@ func (e *exchange) RetrieveToken(ctx context.Context, req TokenRequest) (*Token,
 		return nil, err
 	}
 	req.manager = m
-	subject, err := e.ask(ctx, e.subject, req, nil)
+	given, err := e.ask(ctx, req, parties{})
 	if err != nil {
 		return nil, err
 	}
-	var actor *Token
-	if e.o.Actor != nil {
-		if actor, err = e.ask(ctx, e.o.Actor, req, nil); err != nil {
-			return nil, err
-		}
-	}
-	tok, err := e.exchanged(ctx, m, req, subject, actor)
-	if !req.ForceRenewal || !refusedGrant(err) {
+	tok, err := e.exchanged(ctx, m, req, given)
+	if !refusedGrant(err) {
 		return tok, err
 	}
-	if subject, err = e.ask(ctx, e.subject, req, subject); err != nil {
+	other, askErr := e.ask(ctx, req, given)
+	switch {
+	case askErr != nil:
+		return nil, askErr
+	case other == given:
 		return nil, err
 	}
-	return e.exchanged(ctx, m, req, subject, actor)
+	return e.exchanged(ctx, m, req, other)
 }
 
-// ask retrieves a token to be exchanged, another one than that which was refused.
-func (e *exchange) ask(ctx context.Context, r TokenRetriever, req TokenRequest, refused *Token) (*Token, error) {
-	if r == nil {
-		return nil, configError("core.Exchange: the subject's retriever is nil")
+// parties are the tokens that are exchanged; there need not be an actor's.
+type parties struct{ subject, actor *Token }
+
+// ask retrieves the tokens to be exchanged, other ones than those refused, as far as
+// there are any.
+func (e *exchange) ask(ctx context.Context, req TokenRequest, refused parties) (given parties, err error) {
+	if e.subject == nil {
+		return parties{}, configError("core.Exchange: the subject's retriever is nil")
 	}
+	if given.subject, err = askParty(ctx, e.subject, req, refused.subject); err != nil || e.o.Actor == nil {
+		return given, err
+	}
+	given.actor, err = askParty(ctx, e.o.Actor, req, refused.actor)
+	return given, err
+}
+
+func askParty(ctx context.Context, r TokenRetriever, req TokenRequest, refused *Token) (*Token, error) {
 	tok, err := r.RetrieveToken(ctx, TokenRequest{HTTP: req.HTTP, manager: req.manager, ForceRenewal: refused != nil, Rejected: refused})
+	if errors.Is(err, errNotRenewed) {
+		return refused, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +119,8 @@ func refusedGrant(err error) bool {
 	return errors.As(err, &e) && e.Op == opExchange && slices.Contains([]string{"invalid_grant", "invalid_request", "invalid_token"}, e.Code)
 }
 
-// exchanged returns the token for subject and actor, kept or new.
-func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, subject, actor *Token) (*Token, error) {
+// exchanged returns the token for those given, kept or new.
+func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, given parties) (*Token, error) {
 	req = req.withDefaults(&e.defaults)
 	req.Params = cloneParams(req.Params)
 	if err := checkParams(req.Params, "TokenRequest.Params"); err != nil {
@@ -113,13 +128,13 @@ func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, 
 	}
 	form := url.Values{
 		"grant_type":         {opExchange},
-		"subject_token":      {subject.AccessToken},
+		"subject_token":      {given.subject.AccessToken},
 		"subject_token_type": {cmp.Or(e.o.SubjectTokenType, accessTokenType)},
 	}
 	set(form, "audience", e.o.Audience)
 	set(form, "requested_token_type", e.o.RequestedTokenType)
-	if actor != nil {
-		form.Set("actor_token", actor.AccessToken)
+	if given.actor != nil {
+		form.Set("actor_token", given.actor.AccessToken)
 		form.Set("actor_token_type", cmp.Or(e.o.ActorTokenType, accessTokenType))
 	}
 	if err := req.fill(form); err != nil {
@@ -129,14 +144,11 @@ func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, 
 		return m.cachedToken(ctx, wanted{
 			op: opExchange, key: digest("exchanged", c.identity, form.Encode()), outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
 			get: func(ctx context.Context, w wanted) (*heldToken, error) {
-				if err := c.verify(ctx); err != nil {
-					return nil, err
-				}
-				a, err := m.requestToken(ctx, c.oauthClient, opExchange, form)
+				a, err := c.requestToken(ctx, opExchange, form)
 				if err != nil {
 					return nil, err
 				}
-				for _, of := range []*Token{subject, actor} {
+				for _, of := range []*Token{given.subject, given.actor} {
 					if of != nil && !of.Expiry.IsZero() && (a.expiry.IsZero() || of.Expiry.Before(a.expiry)) {
 						a.expiry = of.Expiry
 					}

@@ -273,22 +273,52 @@ func TestExchangeFailures(t *testing.T) {
 	}
 }
 
-// A refusal that no API's 401 has led to may be one of the request, not of the token:
-// the subject is not renewed for it, and not asked for again at once.
-func TestRefusedExchangeRenewsNobody(t *testing.T) {
+// A refusal may mean that a token that is exchanged has been revoked, or that the
+// request is wrong: subject and actor are asked for other tokens, and if that does not
+// help, not again for half a minute.
+func TestRefusedExchangeRenewsItsPartiesOnce(t *testing.T) {
 	t.Parallel()
-	p := newESProvider(t)
-	m := startClientManager(t, p.Config())
-	p.Fail(coretest.Fault{Grant: tokenExchange, Status: 400, Body: `{"error":"invalid_request"}`, Times: coretest.Always})
-	exchange := core.Exchange(core.ClientToken(), core.ExchangeOptions{})
-	for range 10 {
-		if tok, err := m.Token(t.Context(), exchange); err == nil {
-			t.Errorf("%v", tok)
+	r := newRefreshRig(t, coretest.Options{})
+	alice := r.signIn("alice")
+	exchange := core.Exchange(core.UserToken(), core.ExchangeOptions{Actor: core.ClientToken()})
+	get := func(want bool) {
+		t.Helper()
+		tok, err := r.m.Token(alice, exchange)
+		var e *core.Error
+		if want != (err == nil) || err != nil && (!errors.As(err, &e) || e.Code != "invalid_request") {
+			t.Errorf("%v, %v", tok, err)
 		}
 	}
-	wantMachineGrants(t, p, 1)
-	if got := len(exchanges(p)); got != 1 {
-		t.Errorf("%d exchanges, want 1", got)
+	get(true)
+	for name, revoke := range map[string]func(){
+		"actor":   func() { r.p.RevokeAccessTokens(r.p.Config().ClientID) },
+		"subject": func() { r.p.RevokeAccessTokens("alice") },
+	} {
+		r.p.Advance(31 * time.Second)
+		revoke()
+		before := len(exchanges(r.p))
+		if _, err := r.m.Token(alice, exchange, core.WithScopes(name)); err != nil {
+			t.Errorf("with another %s: %v", name, err)
+		}
+		if got := len(exchanges(r.p)) - before; got != 2 {
+			t.Errorf("%d exchanges, want one refused and one more", got)
+		}
+	}
+
+	r.p.Advance(time.Minute)
+	r.p.Fail(coretest.Fault{Grant: tokenExchange, Status: 400, Body: `{"error":"invalid_request"}`, Times: coretest.Always})
+	refreshes, own := r.p.Grants("refresh_token"), r.p.Grants(clientCredentials)
+	for range 10 {
+		_, err := r.m.Token(alice, exchange, core.WithScopes("wrong"))
+		if e := asError(t, err); e.Code != "invalid_request" {
+			t.Errorf("%v", err)
+		}
+	}
+	if got := r.p.Grants("refresh_token") - refreshes; got != 1 {
+		t.Errorf("%d refreshes, want 1", got)
+	}
+	if got := r.p.Grants(clientCredentials) - own; got != 1 {
+		t.Errorf("%d tokens of the application's own, want 1", got)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"sync/atomic"
 )
 
 // oauthClient is one OAuth client at one provider: the application itself, or a
@@ -18,6 +19,8 @@ type oauthClient struct {
 	defaults TokenRequest // of its own tokens
 	identity string       // digest of all of the above
 	plainKey string       // names the token that defaults ask for
+
+	plain atomic.Pointer[heldToken] // that token, for the fast path
 }
 
 func newOAuthClient(name string, r Registration) *oauthClient {

@@ -138,16 +138,17 @@ func (m *Manager) client(ctx context.Context, name string) (actingClient, error)
 	if f, ok := m.registrations.found.GetIfPresent(name); ok && m.now().Before(f.again) {
 		return actingClient{m: m, oauthClient: f.oauthClient, found: true}, nil
 	}
-	c, err := m.findClient(ctx, name)
+	c, err := m.findClient(ctx, name, registrationMoment)
 	return actingClient{m: m, oauthClient: c, found: true}, err
 }
 
-// findClient looks a client up, once for all who want it at that moment.
-func (m *Manager) findClient(ctx context.Context, name string) (*oauthClient, error) {
+// findClient looks a client up, once for all who want it at that moment, unless that was
+// done a moment ago.
+func (m *Manager) findClient(ctx context.Context, name string, moment time.Duration) (*oauthClient, error) {
 	found, err := m.share(ctx, opRegistration, "registration "+name, func(ctx context.Context) (any, error) {
 		known, _ := m.registrations.found.GetIfPresent(name)
 		now := m.now()
-		if known != nil && now.Before(known.looked.Add(registrationMoment)) {
+		if known != nil && now.Before(known.looked.Add(moment)) {
 			return known.oauthClient, nil
 		}
 		r, err := m.cfg.FindRegistration(ctx, name)
@@ -190,17 +191,34 @@ type actingClient struct {
 	found bool // at run time
 }
 
-// verify looks whether the client is still what it was. It comes before each request
-// in its name: a registration that was found some time ago may have changed.
-func (c actingClient) verify(ctx context.Context) error {
+// verify looks whether the client is still what it was, unless that was done a moment
+// ago.
+func (c actingClient) verify(ctx context.Context, moment time.Duration) error {
 	if !c.found {
 		return nil
 	}
-	now, err := c.m.findClient(ctx, c.name)
+	now, err := c.m.findClient(ctx, c.name, moment)
 	if err == nil && now.identity != c.identity {
 		return errRegistrationChanged
 	}
 	return err
+}
+
+// requestToken posts form to the token endpoint of the client, if it is still what it
+// was: a registration that was found some time ago may have changed, and one that is
+// refused a moment ago.
+func (c actingClient) requestToken(ctx context.Context, op string, form url.Values) (*answer, error) {
+	if err := c.verify(ctx, registrationMoment); err != nil {
+		return nil, err
+	}
+	a, err := c.m.requestToken(ctx, c.oauthClient, op, form)
+	var e *Error
+	if errors.As(err, &e) && e.Code == "invalid_client" {
+		if changed := c.verify(ctx, 0); errors.Is(changed, errRegistrationChanged) {
+			return nil, changed
+		}
+	}
+	return a, err
 }
 
 // asClient gets a token in the name of a client, and anew in the name of what it has

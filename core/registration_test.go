@@ -188,6 +188,27 @@ func TestRegistrationIsLookedUpOnceForAThousandCallers(t *testing.T) {
 	wantMachineGrants(t, p, 1)
 }
 
+// A secret that was changed within the second is found out when the provider refuses the
+// old one.
+func TestRefusedRegistrationIsLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	p, m, found := newTenants(t, coretest.Options{Clients: map[string]string{"blue": "old", "new": "new"}})
+	blue := core.WithRegistration("blue")
+	machineToken(t, m, blue)
+	p.Fail(coretest.Fault{Status: 401, Body: `{"error":"invalid_client"}`})
+	found.set(map[string]core.Registration{"blue": {Issuer: p.Issuer(), ClientID: "new", ClientSecret: "new"}})
+	machineToken(t, m, blue, core.WithForceRenewal())
+	wantMachineGrants(t, p, 3)
+
+	// Where nothing has changed the refusal is the answer.
+	p.Fail(coretest.Fault{Status: 401, Body: `{"error":"invalid_client"}`})
+	_, err := m.GetClientAccessToken(t.Context(), blue, core.WithForceRenewal())
+	if e := asError(t, err); e.Code != "invalid_client" || e.Registration != "blue" {
+		t.Errorf("%v", err)
+	}
+	wantMachineGrants(t, p, 4)
+}
+
 // A secret that was changed is used for the next request, unless the registration had
 // been looked up that very second.
 func TestChangedRegistrationTakesEffect(t *testing.T) {

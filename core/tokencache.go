@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 )
 
 // wanted names a token that belongs to no login, and how it is got.
@@ -12,7 +13,8 @@ type wanted struct {
 	outage   string // what a temporary failure holds back: all that asks in the same place
 	force    bool
 	rejected *Token
-	byHand   bool // rejected by nobody: a new token was asked for
+	newest   *atomic.Pointer[heldToken] // also keeps it; may be nil
+	byHand   bool                       // rejected by nobody: a new token was asked for
 	// get obtains a token that is not the rejected one.
 	get func(ctx context.Context, w wanted) (*heldToken, error)
 }
@@ -95,6 +97,9 @@ func (m *Manager) retrieve(ctx context.Context, w wanted) (*heldToken, error) {
 		m.pacing.succeeded(w.key)
 		if newest, ok := m.tokens.GetIfPresent(w.key); !ok || newest.stored.Obtained <= got.stored.Obtained {
 			m.tokens.Set(w.key, got)
+			if w.newest != nil {
+				w.newest.Store(got)
+			}
 		}
 		return got, nil
 	}
