@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tokenwell/tokenwell/internal/interop/provider"
 )
@@ -41,14 +43,14 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no bearer token", http.StatusUnauthorized)
 		return
 	}
-	sub, active, err := a.introspect(token)
+	known, err := a.introspect(token)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !active || a.banned[token] {
+	if !known.Active || a.banned[token] {
 		a.refused++
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		http.Error(w, "dead token", http.StatusUnauthorized)
@@ -56,35 +58,61 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.served[token]++
 	a.last = token
-	_, _ = fmt.Fprintf(w, "orders of %s", sub)
+	_, _ = fmt.Fprintf(w, "orders of %s", known.holder())
 }
 
-func (a *api) introspect(token string) (sub string, active bool, err error) {
+// known is what the provider says about a token.
+type known struct {
+	Active   bool
+	Sub      string
+	Username string // Keycloak's, whose sub is a number of its own
+	ClientID string `json:"client_id"`
+	Scope    string
+	Aud      string
+}
+
+// holder is the user whose token it is, or the client whose own it is.
+func (k known) holder() string { return cmp.Or(k.Username, k.Sub, k.ClientID) }
+
+func (a *api) introspect(token string) (answer known, err error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	req, err := http.NewRequest(http.MethodPost, a.introspection, strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", false, err
+		return known{}, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth(a.client.ID, a.client.Secret)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", false, err
+		return known{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return "", false, fmt.Errorf("introspection: %s", resp.Status)
-	}
-	var answer struct {
-		Active   bool
-		Sub      string
-		Username string
+		return known{}, fmt.Errorf("introspection: %s", resp.Status)
 	}
 	err = json.NewDecoder(resp.Body).Decode(&answer)
-	if answer.Username != "" {
-		answer.Sub = answer.Username // Keycloak's sub is a number of its own
+	return answer, err
+}
+
+// awaitDead waits until a token is dead for the provider, and the announced end of its life is past.
+func (a *api) awaitDead(t *testing.T, token string, announced time.Time) {
+	t.Helper()
+	deadline := announced.Add(10 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		said, err := a.introspect(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !said.Active && time.Now().After(announced) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a token is alive ten seconds after its announced end at %v", announced)
+		}
+		<-tick.C
 	}
-	return answer.Sub, answer.Active, err
 }
 
 // ban makes the API refuse a token that is alive.

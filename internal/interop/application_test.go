@@ -166,22 +166,7 @@ func (a *application) awaitExpiry(t *testing.T) {
 	a.mu.Lock()
 	announced := a.answered.Add(a.idp.AccessTTL)
 	a.mu.Unlock()
-	deadline := time.Now().Add(4 * a.idp.AccessTTL)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		_, active, err := a.api.introspect(token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !active && time.Now().After(announced) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("a token of %v is alive after %v", a.idp.AccessTTL, 4*a.idp.AccessTTL)
-		}
-		<-tick.C
-	}
+	a.api.awaitDead(t, token, announced)
 }
 
 // refreshByHand sends a refresh token past the library and returns the OAuth error code, "" for success.

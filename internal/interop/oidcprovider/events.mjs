@@ -13,6 +13,8 @@ export function eventLog(provider) {
     kind,
     client: ctx.oidc?.client?.clientId ?? '',
     grantType: ctx.oidc?.params?.grant_type ?? '',
+    scope: ctx.oidc?.params?.scope ?? '',
+    resource: [ctx.oidc?.params?.resource ?? []].flat(),
     refreshToken: digest(ctx.oidc?.params?.refresh_token),
     ...more,
   });

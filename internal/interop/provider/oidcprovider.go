@@ -112,7 +112,8 @@ func readyLine(output string) string {
 
 func (s *Server) nodeEvents(ctx context.Context) ([]Event, error) {
 	var raw []struct {
-		Kind, Client, GrantType, RefreshToken, Error, Detail string
+		Kind, Client, GrantType, Scope, RefreshToken, Issued, Error, Detail string
+		Resource                                                            []string
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Issuer+"/-/events", http.NoBody)
 	if err != nil {
@@ -127,16 +128,19 @@ func (s *Server) nodeEvents(ctx context.Context) ([]Event, error) {
 			Kind: Other, Client: r.Client, RefreshToken: r.RefreshToken,
 			Error: r.Error, Detail: r.Kind + " " + r.Detail,
 		}
-		switch {
-		case r.GrantType == "refresh_token" && (r.Kind == "grant.success" || r.Kind == "grant.error"):
-			e.Kind = Refresh
-		case r.Kind == "revocation":
+		switch r.Kind {
+		case "grant.success", "grant.error":
+			e.Grant, e.Scope, e.Resource, e.Issued = r.GrantType, r.Scope, r.Resource, r.Issued
+			if r.GrantType == "refresh_token" {
+				e.Kind = Refresh
+			}
+		case "revocation":
 			e.Kind = Revoked
-		case r.Kind == "grant.revoked":
+		case "grant.revoked":
 			e.Kind = GrantRevoked
-		case r.Kind == "introspection":
+		case "introspection":
 			e.Kind = Introspection
-		case r.Kind == "end_session.success":
+		case "end_session.success":
 			e.Kind = LoggedOut
 		}
 		events = append(events, e)

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,12 @@ type Event struct {
 	RefreshToken string // names the refresh token that was sent, without being it
 	Error        string // of a refused request; the OAuth code, or the provider's own word for it
 	Detail       string
+
+	// Of a token request, and told by oidc-provider alone.
+	Grant    string   // its grant type
+	Scope    string   // what was asked for
+	Resource []string // what the token is for (RFC 8707): as asked for, or as the provider sees fit
+	Issued   string   // names the refresh token that came back
 }
 
 // Events returns what the provider did since it was started or told to forget, in order. An answer that the caller has
@@ -78,6 +85,12 @@ func (s *Server) Count(t testing.TB, kind Kind) int {
 		}
 	}
 	return n
+}
+
+// Requests returns the token requests of one grant type, refused ones included.
+func (s *Server) Requests(t testing.TB, grantType string) []Event {
+	t.Helper()
+	return slices.DeleteFunc(s.Events(t), func(e Event) bool { return e.Grant != grantType })
 }
 
 // Sent returns how often each refresh token came to the token endpoint, whatever the answer was.
