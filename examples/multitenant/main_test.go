@@ -21,9 +21,9 @@ func TestEachTenantHasATokenOfItsOwnAndAChangedSecretNeedsNoRestart(t *testing.T
   token requests so far: 2
 acme's secret is changed, at the provider and in the database.
 "acme": orders placed: 1
-  token requests so far: 3
+  token requests so far: 4
 "globex": orders placed: 2
-  token requests so far: 3
+  token requests so far: 4
 `
 	shown, unknown, _ := strings.Cut(out.String(), `"initech"`)
 	if diff := cmp.Diff(want, shown); diff != "" {
@@ -34,7 +34,7 @@ acme's secret is changed, at the provider and in the database.
 			t.Errorf("no %q in %s", want, unknown)
 		}
 	}
-	if n := strings.Count(unknown, "token requests so far: 3\n"); n != 2 {
+	if n := strings.Count(unknown, "token requests so far: 4\n"); n != 2 {
 		t.Errorf("the provider was asked for a tenant that there is not: %s", unknown)
 	}
 }
