@@ -59,8 +59,8 @@ func (m *Manager) clientToken(ctx context.Context, req TokenRequest) (*Token, er
 // ownToken returns the token of the client's own that req asks for, kept or new.
 func (c actingClient) ownToken(ctx context.Context, req TokenRequest) (*Token, error) {
 	m := c.m
-	asked := TokenRequest{Scopes: req.Scopes, Resource: req.Resource, Params: cloneParams(req.Params)}.withDefaults(&c.defaults)
-	if err := checkParams(asked.Params, "TokenRequest.Params"); err != nil {
+	asked := TokenRequest{Scopes: req.Scopes, Resource: req.Resource, Params: req.Params}.withDefaults(&c.defaults).owned()
+	if err := asked.check(); err != nil {
 		return nil, err
 	}
 	key := c.tokenKey(&asked)
@@ -69,16 +69,16 @@ func (c actingClient) ownToken(ctx context.Context, req TokenRequest) (*Token, e
 		newest = &c.plain
 	}
 	return m.cachedToken(ctx, wanted{
-		op: opCredentials, key: key, newest: newest, outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
-		get: func(ctx context.Context, w wanted) (*heldToken, error) {
-			got, err := m.sharedToken(ctx, w, func(ctx context.Context) (*answer, error) {
+		op: opCredentials, client: c.name, key: key, newest: newest, outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
+		look: m.lookShared(),
+		get: func(ctx context.Context, w wanted) (*heldToken, bool, error) {
+			return m.sharedToken(ctx, w, func(ctx context.Context) (*answer, error) {
 				form, err := clientForm(opCredentials, &asked)
 				if err != nil {
 					return nil, err
 				}
 				return c.requestToken(ctx, opCredentials, form)
 			}, asked.Scopes)
-			return got, c.named(err)
 		},
 	})
 }

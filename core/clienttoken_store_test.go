@@ -243,3 +243,57 @@ func (s *ttlStore) Swap(ctx context.Context, key, rev string, value []byte, ttl 
 	s.key, s.value, s.ttl = key, value, ttl
 	return s.Store.Swap(ctx, key, rev, value, ttl)
 }
+
+// What whoever can write to the store puts there in place of a token is not sent.
+func TestTokenInTheStoreIsChecked(t *testing.T) {
+	t.Parallel()
+	r := newRefreshRig(t, coretest.Options{})
+	var key string
+	r.store.watch(func(_, k string) error { key = k; return nil }, nil)
+	machineToken(t, r.m)
+	r.store.watch(nil, nil)
+	for i, token := range []string{
+		`{}`, `{"access_token":"a\r\nX-Admin: 1","type":"Bearer"}`, `{"access_token":"a","type":"mac"}`, `{"access_token":"a"}`,
+	} {
+		_, rev, err := r.store.inner.Load(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rev, err = r.store.inner.Swap(t.Context(), key, rev, []byte(`{"v":1,"token":`+token+`}`), time.Hour); err != nil || rev == "" {
+			t.Fatalf("%q, %v", rev, err)
+		}
+		q := newRequest(t.Context(), t, "https://api.test/", nil)
+		tok := machineToken(t, r.manager())
+		if err := tok.Authorize(q); err != nil || q.Header.Get("Authorization") != "Bearer "+tok.AccessToken || tok.AccessToken == "a" {
+			t.Errorf("%s: %q, %v", token, q.Header["Authorization"], err)
+		}
+		wantMachineGrants(t, r.p, i+2)
+	}
+}
+
+// A claim that a dead process left on a live token is taken over in the early window,
+// by one whose callers are served meanwhile.
+func TestDeadClaimDoesNotStopEarlyRenewal(t *testing.T) {
+	t.Parallel()
+	inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
+		first := machineToken(t, r.m)
+		dead := r.process(func(p *process, q *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+			return p.die(q)
+		})
+		r.p.Advance(untilEarly)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = dead.m.GetClientAccessToken(ctx, core.WithForceRenewal()) }()
+		synctest.Wait()
+		cancel()
+		wantTook(t, timed(func() {
+			if machineToken(t, r.m) != first {
+				t.Error("another token")
+			}
+		}), 0, 0)
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if machineToken(t, r.m).AccessToken == first.AccessToken {
+			t.Error("not renewed behind its callers")
+		}
+	})
+}

@@ -301,14 +301,15 @@ func checkScopes(field string, scopes []string) error {
 // checkURL accepts an absolute https URL, and http on loopback.
 func checkURL(field, value string) error {
 	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return configError("%s: %q is not an absolute https URL", field, value)
-	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
-		return configError("%s: %q is not https; http is for loopback addresses only", field, value)
-	}
-	if u.User != nil {
+	switch {
+	case err != nil && strings.Contains(value, "@"):
+		return configError("%s is not an absolute https URL", field)
+	case err == nil && u.User != nil:
 		return configError("%s: the URL has user information, which belongs nowhere near it", field)
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return configError("%s: %q is not an absolute https URL", field, value)
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return configError("%s: %q is not https; http is for loopback addresses only", field, value)
 	}
 	return nil
 }

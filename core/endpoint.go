@@ -252,7 +252,7 @@ func (m *Manager) stored(a *answer, scopes []string) storedToken {
 	if a.scopes != nil {
 		scopes = a.scopes
 	}
-	t := storedToken{AccessToken: a.accessToken, Type: a.tokenType, Scopes: scopes, Obtained: a.obtained.UnixMilli()}
+	t := storedToken{AccessToken: a.accessToken, Type: a.tokenType, Scopes: slices.Clone(scopes), Obtained: a.obtained.UnixMilli()}
 	if a.expiry.IsZero() {
 		return t
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,7 +47,7 @@ func (e *Error) Error() string {
 	b.WriteString("tokenwell: ")
 	b.WriteString(e.Op)
 	if e.Registration != "" {
-		fmt.Fprintf(&b, " (%s)", e.Registration)
+		fmt.Fprintf(&b, " (%q)", e.Registration)
 	}
 	if e.Status != 0 {
 		fmt.Fprintf(&b, ": status %d", e.Status)
@@ -79,9 +80,16 @@ func (e *Error) Temporary() bool {
 		e.Status == http.StatusTooManyRequests || e.Status >= 500
 }
 
-// outage reports whether e says that the provider is down or busy, for whoever asks. A
-// server_error may be what it makes of this one request.
-func (e *Error) outage() bool { return e.Temporary() && e.Code != "server_error" }
+// outage reports whether e says that the provider is down or busy, or does not know the
+// client, for whoever asks. Any other status may be what it, or something on the way to
+// it, makes of this one request.
+func (e *Error) outage() bool {
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return e.transient && e.Status == 0 || slices.Contains([]string{"temporarily_unavailable", "slow_down", "invalid_client"}, e.Code)
+}
 
 // ofNobody returns e for those who asked for something else: what the provider said of
 // the one request is not for them.

@@ -16,9 +16,9 @@ func TestErrorText(t *testing.T) {
 	t.Parallel()
 	for want, e := range map[string]*core.Error{
 		"tokenwell: store": {Op: "store"},
-		"tokenwell: refresh_token: status 400: invalid_grant (gone)":         {Op: "refresh_token", Status: 400, Code: "invalid_grant", Description: "gone"},
-		"tokenwell: client_credentials (worker): status 503: unexpected EOF": {Op: "client_credentials", Registration: "worker", Status: 503, Err: io.ErrUnexpectedEOF},
-		"tokenwell: client: unexpected EOF":                                  {Op: "client", Err: io.ErrUnexpectedEOF, RetryAfter: time.Second},
+		"tokenwell: refresh_token: status 400: invalid_grant (gone)":             {Op: "refresh_token", Status: 400, Code: "invalid_grant", Description: "gone"},
+		"tokenwell: client_credentials (\"worker\"): status 503: unexpected EOF": {Op: "client_credentials", Registration: "worker", Status: 503, Err: io.ErrUnexpectedEOF},
+		"tokenwell: client: unexpected EOF":                                      {Op: "client", Err: io.ErrUnexpectedEOF, RetryAfter: time.Second},
 	} {
 		if got := e.Error(); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -3,7 +3,11 @@ package core
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
 	"net/url"
 	"slices"
 )
@@ -27,6 +31,20 @@ type ExchangeOptions struct {
 	// ActorTokenType is that of the actor's token; "": an access token.
 	ActorTokenType string
 }
+
+func (o ExchangeOptions) redacted() string {
+	return fmt.Sprintf("core.ExchangeOptions{Registration:%q Audience:%q Resource:%q Scopes:%v Params:%v}",
+		o.Registration, o.Audience, o.Resource, o.Scopes, slices.Sorted(maps.Keys(o.Params)))
+}
+
+// Format implements fmt.Formatter without the parameters' values, which may be secret.
+func (o ExchangeOptions) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, o.redacted()) }
+
+// LogValue implements slog.LogValuer, as Format does.
+func (o ExchangeOptions) LogValue() slog.Value { return slog.StringValue(o.redacted()) }
+
+// MarshalJSON implements json.Marshaler, as Format does.
+func (o ExchangeOptions) MarshalJSON() ([]byte, error) { return json.Marshal(o.redacted()) }
 
 const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
 
@@ -121,9 +139,8 @@ func refusedGrant(err error) bool {
 
 // exchanged returns the token for those given, kept or new.
 func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, given parties) (*Token, error) {
-	req = req.withDefaults(&e.defaults)
-	req.Params = cloneParams(req.Params)
-	if err := checkParams(req.Params, "TokenRequest.Params"); err != nil {
+	req = req.withDefaults(&e.defaults).owned()
+	if err := req.check(); err != nil {
 		return nil, err
 	}
 	form := url.Values{
@@ -142,11 +159,11 @@ func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, 
 	}
 	return m.asClient(ctx, req.Registration, func(c actingClient) (*Token, error) {
 		return m.cachedToken(ctx, wanted{
-			op: opExchange, key: digest("exchanged", c.identity, form.Encode()), outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
-			get: func(ctx context.Context, w wanted) (*heldToken, error) {
+			op: opExchange, client: c.name, key: digest("exchanged", c.identity, form.Encode()), outage: c.identity, force: req.ForceRenewal, rejected: req.Rejected,
+			get: func(ctx context.Context, w wanted) (*heldToken, bool, error) {
 				a, err := c.requestToken(ctx, opExchange, form)
 				if err != nil {
-					return nil, err
+					return nil, true, err
 				}
 				for _, of := range []*Token{given.subject, given.actor} {
 					if of != nil && !of.Expiry.IsZero() && (a.expiry.IsZero() || of.Expiry.Before(a.expiry)) {
@@ -155,7 +172,7 @@ func (e *exchange) exchanged(ctx context.Context, m *Manager, req TokenRequest, 
 				}
 				t := m.stored(a, req.Scopes)
 				t.AfterRejection = w.rejected != nil && !w.byHand
-				return newHeldToken(t), nil
+				return newHeldToken(t), true, nil
 			},
 		})
 	})

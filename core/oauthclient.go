@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"slices"
 	"sync/atomic"
@@ -31,7 +30,7 @@ func newOAuthClient(name string, r Registration) *oauthClient {
 	if c.auth == nil {
 		c.auth = defaultAuth(r.ClientSecret)
 	}
-	c.identity = digest(c.issuer, c.tokenURL, c.id, c.auth.identity(), c.defaults.slot())
+	c.identity = digest("client", c.issuer, c.tokenURL, c.id, c.auth.identity(), c.defaults.slot())
 	c.plainKey = c.tokenKey(&c.defaults)
 	return c
 }
@@ -58,10 +57,11 @@ func (c *oauthClient) tokenKey(req *TokenRequest) string {
 	return digest(c.issuer, c.tokenURL, c.id, c.auth.identity(), req.slot())
 }
 
-// named returns err as one of this registration.
+// named returns err as one of this registration: it may have been another's, who has the
+// same client.
 func (c *oauthClient) named(err error) error {
-	var e *Error
-	if c.name == "" || !errors.As(err, &e) {
+	e, ok := err.(*Error) //nolint:errorlint // what wraps one is the application's
+	if !ok || e.Registration == c.name {
 		return err
 	}
 	of := *e

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -14,6 +15,7 @@ import (
 // failure.
 type pacing struct {
 	failures *otter.Cache[string, *failure]
+	events   *atomic.Int64 // numbers requests and failures in their order
 }
 
 type failure struct {
@@ -21,10 +23,11 @@ type failure struct {
 	pause *backoff.ExponentialBackOff
 	until time.Time
 	err   error
+	event int64
 }
 
 func newPacing() pacing {
-	return pacing{otter.Must(&otter.Options[string, *failure]{MaximumSize: 100_000})}
+	return pacing{otter.Must(&otter.Options[string, *failure]{MaximumSize: 100_000}), new(atomic.Int64)}
 }
 
 // wait returns the failure after which key must not be tried again yet; nil when
@@ -63,7 +66,25 @@ func (p pacing) failed(key string, now time.Time, err error) {
 	if errors.As(err, &e) {
 		pause = max(pause, e.RetryAfter)
 	}
-	f.until, f.err = now.Add(pause), err
+	if until := now.Add(pause); until.After(f.until) { // never sooner than was asked for before
+		f.until, f.err = until, err
+	}
+	f.event = p.begin()
 }
 
-func (p pacing) succeeded(key string) { p.failures.Invalidate(key) }
+// begin names the moment at which a request is made.
+func (p pacing) begin() int64 { return p.events.Add(1) }
+
+// succeeded forgets the failures that came before the request that did: what failed
+// meanwhile still holds.
+func (p pacing) succeeded(key string, began int64) {
+	f, ok := p.failures.GetIfPresent(key)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.event < began {
+		p.failures.Invalidate(key)
+	}
+}

@@ -75,7 +75,7 @@ func (m *Manager) discovered(ctx context.Context, d *discovery) (*provider, erro
 			return nil, errClosed
 		}
 		defer m.end()
-		return m.discover(m.life, d)
+		return m.guard(m.life, opDiscovery, func() (any, error) { return m.discover(m.life, d) })
 	})
 	select {
 	case <-ctx.Done():
@@ -194,7 +194,7 @@ func (m *Manager) checkMetadata(d *discovery, md *metadata) error {
 		"authorization_endpoint": md.Authorization, "token_endpoint": md.Token, "revocation_endpoint": md.Revocation,
 		"end_session_endpoint": md.EndSession, "userinfo_endpoint": md.UserInfo, "jwks_uri": md.JWKS,
 	} {
-		if value != "" && checkURL(name, value) != nil {
+		if value != "" && (checkURL(name, value) != nil || strings.HasPrefix(d.issuer, "https:") && !strings.HasPrefix(value, "https:")) {
 			return bad("the metadata's " + name + " is not an https URL")
 		}
 	}

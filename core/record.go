@@ -98,6 +98,13 @@ type heldToken struct {
 	*Token
 	renewAt, expires int64 // math.MaxInt64: never
 	stored           storedToken
+	started          atomic.Int64 // when a renewal behind callers was last begun
+}
+
+// due reports whether a renewal behind the caller is to begin: at most one a second.
+func (h *heldToken) due(now int64) bool {
+	last := h.started.Load()
+	return now >= h.renewAt && (now >= last+1000 || now < last) && h.started.CompareAndSwap(last, now)
 }
 
 func (m *Manager) newLogin(r *record, rev string) *login {

@@ -69,12 +69,18 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	configured := core.Config{Issuer: "https://login.example", ClientID: "web", ClientAuth: core.SecretPost(secret)}
 	ticket := core.Ticket(secret)
 	basic, post := core.SecretBasic(secret), core.SecretPost(secret)
+	params := url.Values{"api_key": {secret}}
+	options := core.ExchangeOptions{Params: params, Audience: "orders"}
 	for name, v := range map[string]any{
 		"Token": token, "*Token": &token,
 		"TokenRequest": request, "*TokenRequest": &request,
 		"Config": config, "*Config": &config, "Config with ClientAuth": configured,
 		"Ticket": ticket, "*Ticket": &ticket,
 		"SecretBasic": basic, "SecretPost": post,
+		"ExchangeOptions": options, "*ExchangeOptions": &options, "Exchange": core.Exchange(core.UserToken(), options),
+		"UserToken": core.UserToken(core.WithParams(params)), "ClientToken": core.ClientToken(core.WithParams(params)),
+		"CacheBy":    core.CacheBy(nil, core.Exchange(core.UserToken(), options)),
+		"HTTPClient": core.HTTPClient{BaseURL: "https://orders.test", Token: core.ClientToken(core.WithParams(params))},
 		"a struct": struct {
 			Token   core.Token
 			Request core.TokenRequest

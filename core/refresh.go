@@ -81,7 +81,7 @@ func (m *Manager) startRenewal(r renewal) <-chan singleflight.Result {
 		defer m.end()
 		ctx, cancel := context.WithTimeout(m.life, refreshLimit)
 		defer cancel()
-		return m.refresh(ctx, r)
+		return m.guard(ctx, opRefresh, func() (any, error) { return m.refresh(ctx, r) })
 	})
 }
 
@@ -285,8 +285,9 @@ func (m *Manager) refreshTokenDied(ctx context.Context, key string, l *login, re
 
 // accept checks and saves what the provider granted.
 func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *answer) (*Token, error) {
-	m.pacing.succeeded(r.key)
-	m.pacing.succeeded(r.flight())
+	now := m.pacing.begin() // one at a time for each login: nothing failed meanwhile
+	m.pacing.succeeded(r.key, now)
+	m.pacing.succeeded(r.flight(), now)
 	g := &grant{key: r.key, slot: r.slot, sent: hold.c.Token, attempt: hold.c.Attempt, answer: a, token: m.stored(a, r.askedScopes(hold.login))}
 	g.token.AfterRejection = r.rejected != nil && !r.byHand
 	if a.idToken != "" {

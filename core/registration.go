@@ -88,6 +88,8 @@ const (
 	registrationFor = time.Minute
 	// registrationMoment is how long a look is good even for a request in its name.
 	registrationMoment = time.Second
+	// registrationPatience is how long a caller waits for a look that it can do without.
+	registrationPatience = 100 * time.Millisecond
 	// registrationGrace is how long it serves, at most, while looks fail.
 	registrationGrace = 5 * time.Minute
 	// registrationRetry is when the next look comes after one that failed.
@@ -102,6 +104,13 @@ type foundClient struct {
 	found  time.Time // when it was seen
 	looked time.Time // when it was last looked for
 	again  time.Time // when to look again
+
+	failure error // it could not be looked up, and nothing is known of it
+}
+
+// serves reports whether what was found earlier serves while it cannot be looked up.
+func (f *foundClient) serves(now time.Time) bool {
+	return f != nil && f.failure == nil && now.Before(f.found.Add(registrationGrace))
 }
 
 // registrations are the clients beside the application itself.
@@ -135,11 +144,31 @@ func (m *Manager) client(ctx context.Context, name string) (actingClient, error)
 	if m.cfg.FindRegistration == nil {
 		return actingClient{}, m.noRegistration(name)
 	}
-	if f, ok := m.registrations.found.GetIfPresent(name); ok && m.now().Before(f.again) {
-		return actingClient{m: m, oauthClient: f.oauthClient, found: true}, nil
+	f, ok := m.registrations.found.GetIfPresent(name)
+	switch now := m.now(); {
+	case ok && now.Before(f.again):
+		return actingClient{m: m, oauthClient: f.oauthClient, found: true}, f.failure
+	case ok && f.serves(now):
+		c, err := m.lookBriefly(ctx, name, f)
+		return actingClient{m: m, oauthClient: c, found: true}, err
 	}
 	c, err := m.findClient(ctx, name, registrationMoment)
 	return actingClient{m: m, oauthClient: c, found: true}, err
+}
+
+// lookBriefly looks a client up again, but where that takes long goes on with what it
+// was: for a token that is at hand nobody waits for somebody else's database.
+func (m *Manager) lookBriefly(ctx context.Context, name string, known *foundClient) (*oauthClient, error) {
+	brief, cancel := context.WithTimeout(ctx, registrationPatience)
+	defer cancel()
+	c, err := m.findClient(brief, name, registrationMoment)
+	if brief.Err() == nil || ctx.Err() != nil {
+		return c, err
+	}
+	later := *known
+	later.again = m.now().Add(registrationRetry)
+	m.registrations.found.Set(name, &later)
+	return known.oauthClient, nil
 }
 
 // findClient looks a client up, once for all who want it at that moment, unless that was
@@ -149,16 +178,18 @@ func (m *Manager) findClient(ctx context.Context, name string, moment time.Durat
 		known, _ := m.registrations.found.GetIfPresent(name)
 		now := m.now()
 		if known != nil && now.Before(known.looked.Add(moment)) {
-			return known.oauthClient, nil
+			return known.oauthClient, known.failure
 		}
 		r, err := m.cfg.FindRegistration(ctx, name)
 		switch {
-		case err != nil && known != nil && now.Before(known.found.Add(registrationGrace)):
+		case err != nil && known.serves(now):
 			m.log.WarnContext(ctx, "tokenwell: a registration could not be looked up; what it was is used", "registration", name, "error", err)
-			m.registrations.found.Set(name, &foundClient{known.oauthClient, known.found, now, now.Add(registrationRetry)})
+			m.registrations.found.Set(name, &foundClient{known.oauthClient, known.found, now, now.Add(registrationRetry), nil})
 			return known.oauthClient, nil
 		case err != nil:
-			return nil, &Error{Op: opRegistration, Registration: name, transient: true, Err: err}
+			err = &Error{Op: opRegistration, Registration: name, transient: true, Err: err}
+			m.registrations.found.Set(name, &foundClient{looked: now, again: now.Add(registrationMoment), failure: err})
+			return nil, err
 		case !r.known():
 			m.registrations.found.Invalidate(name)
 			return nil, m.noRegistration(name)
@@ -168,10 +199,10 @@ func (m *Manager) findClient(ctx context.Context, name string, moment time.Durat
 			return nil, err
 		}
 		c := newOAuthClient(name, r)
-		if known != nil && known.identity == c.identity {
+		if known != nil && known.failure == nil && known.identity == c.identity {
 			c = known.oauthClient
 		}
-		m.registrations.found.Set(name, &foundClient{c, now, now, now.Add(registrationFor)})
+		m.registrations.found.Set(name, &foundClient{c, now, now, now.Add(registrationFor), nil})
 		return c, nil
 	})
 	if err != nil {
@@ -231,7 +262,7 @@ func (m *Manager) asClient(ctx context.Context, name string, get func(actingClie
 		}
 		tok, err := get(c)
 		if !errors.Is(err, errRegistrationChanged) {
-			return tok, err
+			return tok, c.named(err)
 		}
 	}
 	return nil, &Error{Op: opRegistration, Registration: name, transient: true, Err: errRegistrationChanged}

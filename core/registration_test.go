@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -291,6 +292,7 @@ func TestRegistrationOutlivesAnOutageOfItsLookUp(t *testing.T) {
 		t.Errorf("after the grace: %v", err)
 	}
 	found.fail.Store(nil)
+	p.Advance(time.Second)
 	machineToken(t, m, blue)
 }
 
@@ -302,6 +304,48 @@ func TestPanicInRegistrationLookUpIsAnError(t *testing.T) {
 	}})
 	_, err := m.GetClientAccessToken(t.Context(), core.WithRegistration("blue"))
 	if e := asError(t, err); e.Op != "registration" || strings.Contains(err.Error(), "sentinel") {
+		t.Errorf("%v", err)
+	}
+}
+
+// An https issuer names https endpoints: it does not send a secret in the clear to
+// something on this machine.
+func TestHTTPSIssuerNamesNoPlainEndpoint(t *testing.T) {
+	t.Parallel()
+	plain := newClientAPI(t, nil)
+	var issuer string
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"issuer":%q,"token_endpoint":%q}`, issuer, plain.URL+"/internal")
+	}))
+	t.Cleanup(secure.Close)
+	issuer = secure.URL
+	m := startClientManager(t, core.Config{
+		Backchannel: secure.Client(),
+		Registrations: map[string]core.Registration{
+			"tenant": {Issuer: issuer, ClientID: "c", ClientAuth: core.SecretPost("s")},
+		},
+	})
+	_, err := m.GetClientAccessToken(t.Context(), core.WithRegistration("tenant"))
+	if e := asError(t, err); e.Op != "discovery" || e.Temporary() {
+		t.Errorf("%v", err)
+	}
+	plain.wantURIs(t)
+}
+
+// What an error shows of a configuration is no password and no line of its own.
+func TestRegistrationErrorsShowNoSecret(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"http://user:sentinel@login.test/token", "ftp://user:sentinel@login.test/token", "https://user:sentinel@login.test/%zz",
+	} {
+		_, err := core.New(t.Context(), core.Config{Registrations: map[string]core.Registration{"x": {TokenURL: address, ClientID: "c"}}})
+		if asError(t, err); strings.Contains(err.Error(), "sentinel") {
+			t.Errorf("%v", err)
+		}
+	}
+	_, m, _ := newTenants(t, coretest.Options{})
+	_, err := m.GetClientAccessToken(t.Context(), core.WithRegistration("x\nERROR forged"))
+	if asError(t, err); strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}
 }

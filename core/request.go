@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // TokenRequest says which token is wanted. The zero value is the one that the
@@ -46,7 +47,7 @@ func WithRegistration(name string) TokenOption {
 // WithScopes asks for these scopes; without arguments, for none.
 func WithScopes(scopes ...string) TokenOption {
 	scopes = append([]string{}, scopes...)
-	return func(r *TokenRequest) { r.Scopes = scopes }
+	return func(r *TokenRequest) { r.Scopes = slices.Clone(scopes) }
 }
 
 // WithResource asks for a token for this resource (RFC 8707).
@@ -58,7 +59,7 @@ func WithResource(resource string) TokenOption {
 // own (grant_type, client_id, scope and the like) are refused when the token is asked for.
 func WithParams(params url.Values) TokenOption {
 	params = cloneParams(params)
-	return func(r *TokenRequest) { r.Params = params }
+	return func(r *TokenRequest) { r.Params = cloneParams(params) }
 }
 
 // WithForceRenewal asks for a new token though the stored one may be alive.
@@ -139,8 +140,11 @@ func (r *TokenRequest) slot() string {
 		return ""
 	}
 	scopes := slices.Compact(slices.Sorted(slices.Values(r.Scopes)))
-	// url.Values encodes sorted by key; JSON keeps the three apart.
-	text, _ := json.Marshal([]string{strings.Join(scopes, " "), r.Resource, r.Params.Encode()})
+	parts := []string{strings.Join(scopes, " "), r.Resource, r.Params.Encode()} // url.Values encodes sorted by key
+	if !utf8.ValidString(parts[0]) || !utf8.ValidString(parts[1]) {
+		return url.Values{"scope": parts[:1], "resource": parts[1:2], "params": parts[2:]}.Encode() // JSON would lose bytes
+	}
+	text, _ := json.Marshal(parts) // keeps the three apart
 	return string(text)
 }
 
@@ -153,7 +157,7 @@ func (r *TokenRequest) plain() bool {
 // fill writes what r asks for into the form of a token request. What the caller
 // gave replaces what stands there; the protocol's own parameters stay ours.
 func (r *TokenRequest) fill(form url.Values) error {
-	if err := checkParams(r.Params, "TokenRequest.Params"); err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
 	for name, values := range r.Params {
@@ -166,6 +170,22 @@ func (r *TokenRequest) fill(form url.Values) error {
 		form.Set("resource", r.Resource)
 	}
 	return nil
+}
+
+// check refuses what is the protocol's own, and what would say more than one thing: a
+// scope with a space in it is two (RFC 6749 section 3.3).
+func (r *TokenRequest) check() error {
+	if err := checkScopes("TokenRequest.Scopes", r.Scopes); err != nil {
+		return err
+	}
+	return checkParams(r.Params, "TokenRequest.Params")
+}
+
+// owned returns r with slices and maps of its own: what outlives the call must not
+// change when the caller's does.
+func (r TokenRequest) owned() TokenRequest {
+	r.Scopes, r.Params = slices.Clone(r.Scopes), cloneParams(r.Params)
+	return r
 }
 
 // unique returns list without the repetitions in it.

@@ -3,7 +3,9 @@ package core
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,6 +102,22 @@ func bindings(ctx context.Context) *binding {
 		return b
 	}
 	return nil
+}
+
+// users yields the innermost binding of each manager in ctx.
+func users(ctx context.Context) iter.Seq[*binding] {
+	return func(yield func(*binding) bool) {
+		var inner []*Manager
+		for b := bindings(ctx); b != nil; b = b.outer {
+			if slices.Contains(inner, b.m) {
+				continue
+			}
+			if !yield(b) {
+				return
+			}
+			inner = append(inner, b.m)
+		}
+	}
 }
 
 // binding returns the innermost binding of ctx that is m's, or nil, and the

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -24,11 +25,10 @@ func (m *Manager) share(ctx context.Context, op, name string, fn func(context.Co
 	}
 }
 
-// startShared is share for those who do not wait. A panic of the application's
-// code in fn is an error: nobody who waits could recover from it.
+// startShared is share for those who do not wait.
 func (m *Manager) startShared(ctx context.Context, op, name string, fn func(context.Context) (any, error)) <-chan singleflight.Result {
-	values := lasting(ctx)
-	return m.flights.DoChan(name, func() (result any, err error) {
+	values, _ := takeOptions(lasting(ctx), TokenRequest{}) // they were for one request
+	return m.flights.DoChan(name, func() (any, error) {
 		if !m.begin() {
 			return nil, errClosed
 		}
@@ -36,14 +36,27 @@ func (m *Manager) startShared(ctx context.Context, op, name string, fn func(cont
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(values), refreshLimit)
 		defer cancel()
 		defer context.AfterFunc(m.life, cancel)()
+		return m.guard(ctx, op, func() (any, error) { return fn(ctx) })
+	})
+}
+
+// guard runs what may be the application's code, in a flight that nobody who waits for
+// could recover from: a panic there is an error, and so is an end of its goroutine.
+func (m *Manager) guard(ctx context.Context, op string, fn func() (any, error)) (result any, err error) {
+	err = &Error{Op: op, Err: errors.New("the application's code ended its goroutine")}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
 		defer func() {
 			if p := recover(); p != nil {
 				m.log.ErrorContext(ctx, "tokenwell: panic while a token was retrieved", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 				result, err = nil, &Error{Op: op, Err: fmt.Errorf("panic of type %T", p)}
 			}
 		}()
-		return fn(ctx)
-	})
+		result, err = fn()
+	}()
+	<-ended
+	return result, err
 }
 
 // lasting returns ctx as it may be used after a handler has returned: what a

@@ -31,23 +31,37 @@ const (
 
 // sharedToken returns what another process has put into the Store, or asks for a
 // token and puts it there. A Store that fails is done without.
-func (m *Manager) sharedToken(ctx context.Context, w wanted, ask func(context.Context) (*answer, error), scopes []string) (*heldToken, error) {
+func (m *Manager) sharedToken(ctx context.Context, w wanted, ask func(context.Context) (*answer, error), scopes []string) (_ *heldToken, asked bool, _ error) {
 	hold, found, err := m.claimShared(ctx, w)
 	if err != nil {
 		m.log.WarnContext(ctx, "tokenwell: the store failed; the token is requested without it", "op", w.op, "error", err)
 	}
 	if found != nil {
-		return found, nil
+		return found, false, nil
 	}
 	a, err := ask(ctx)
 	if err != nil {
 		hold.giveUp(ctx)
-		return nil, err
+		return hold.instead(), true, err
 	}
 	t := m.stored(a, scopes)
 	t.AfterRejection = w.rejected != nil && !w.byHand
 	hold.release(ctx, &t)
-	return newHeldToken(t), nil
+	return newHeldToken(t), true, nil
+}
+
+// lookShared returns a look into a Store that others share.
+func (m *Manager) lookShared() func(context.Context, wanted) *heldToken {
+	if m.memory {
+		return nil
+	}
+	return func(ctx context.Context, w wanted) *heldToken {
+		r, _, err := m.loadShared(ctx, m.keys.client(w.key))
+		if err != nil || r.Token == nil {
+			return nil
+		}
+		return newHeldToken(*r.Token)
+	}
 }
 
 // sharedHold is a claim that this process has written; nil where the Store failed.
@@ -79,7 +93,7 @@ func (m *Manager) claimShared(ctx context.Context, w wanted) (*sharedHold, *held
 			return nil, held, nil
 		}
 		if r.Claim != "" {
-			if alive {
+			if alive && !w.kept {
 				return nil, held, nil // it is being renewed
 			}
 			if r.Claim != seen {
@@ -103,6 +117,14 @@ func (m *Manager) claimShared(ctx context.Context, w wanted) (*sharedHold, *held
 	return nil, nil, errContended
 }
 
+// instead is what was in the Store before the claim.
+func (h *sharedHold) instead() *heldToken {
+	if h == nil || h.before == nil {
+		return nil
+	}
+	return newHeldToken(*h.before)
+}
+
 // giveUp leaves the Store as it was before the claim.
 func (h *sharedHold) giveUp(ctx context.Context) {
 	if h != nil {
@@ -115,6 +137,7 @@ func (h *sharedHold) release(ctx context.Context, t *storedToken) {
 	if h == nil {
 		return
 	}
+	ctx = context.WithoutCancel(ctx) // others wait for it
 	var err error
 	if t != nil && (t.Expiry == 0 || t.Expiry > h.m.now().UnixMilli()) {
 		_, err = h.m.swapShared(ctx, h.key, h.rev, &sharedRecord{Token: t})
@@ -140,8 +163,16 @@ func (m *Manager) loadShared(ctx context.Context, key string) (*sharedRecord, st
 		return &r, "", nil
 	case json.Unmarshal(value, &r) != nil || r.Version != recordVersion:
 		return nil, "", errors.New("a token's record cannot be read")
+	case r.Token != nil && !r.Token.usable():
+		r.Token = nil
 	}
 	return &r, rev, nil
+}
+
+// usable reports whether an Authorization header can carry the token.
+func (t *storedToken) usable() bool {
+	_, err := tokenType(t.Type)
+	return err == nil && t.Type != "" && t.AccessToken != "" && printable(t.AccessToken)
 }
 
 func (m *Manager) swapShared(ctx context.Context, key, rev string, r *sharedRecord) (string, error) {

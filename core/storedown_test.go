@@ -116,6 +116,28 @@ func TestStoreDownServesNothingElse(t *testing.T) {
 	})
 }
 
+// A logout in this very process is final, store or no store, for requests under way too.
+func TestLogoutHoldsWhileTheStoreIsDown(t *testing.T) {
+	t.Parallel()
+	remote := &remoteStore{}
+	r := newRefreshRig(t, coretest.Options{}, func(c *core.Config) {
+		remote.Store = c.Store
+		c.Store = remote
+	})
+	u := r.signIn("alice")
+	stream := u.as(r.m)
+	r.get(stream)
+	if _, err := r.m.Logout(u.as(r.m), u.session); err != nil {
+		t.Fatal(err)
+	}
+	r.store.fail(errStoreDown)
+	for _, ctx := range []context.Context{stream, r.m.WithTicket(t.Context(), u.ticket)} {
+		if tok, err := r.m.GetUserAccessToken(ctx); err == nil {
+			t.Errorf("%v", tok)
+		}
+	}
+}
+
 // A logout that another process made while this one was cut off is seen at the first
 // look that succeeds.
 func TestLogoutIsSeenWhenTheStoreIsBack(t *testing.T) {

@@ -46,7 +46,7 @@ func (t *Token) Authorize(r *http.Request) error {
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}
-	r.Header["Authorization"] = header
+	r.Header["Authorization"] = []string{header[0]}
 	return nil
 }
 

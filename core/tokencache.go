@@ -9,23 +9,28 @@ import (
 // wanted names a token that belongs to no login, and how it is got.
 type wanted struct {
 	op       string
+	client   string // the registration in whose name it is wanted
 	key      string // a digest of everything that shapes the token
 	outage   string // what a temporary failure holds back: all that asks in the same place
 	force    bool
 	rejected *Token
 	newest   *atomic.Pointer[heldToken] // also keeps it; may be nil
 	byHand   bool                       // rejected by nobody: a new token was asked for
-	// get obtains a token that is not the rejected one.
-	get func(ctx context.Context, w wanted) (*heldToken, error)
+	kept     bool                       // this process has one that is alive
+	// look finds one that another process has got; nil: there are no others.
+	look func(ctx context.Context, w wanted) *heldToken
+	// get obtains a token that is not the rejected one. asked says that somebody was
+	// asked for it. A token beside an error is one that is still alive.
+	get func(ctx context.Context, w wanted) (tok *heldToken, asked bool, err error)
 }
 
 // flight names what is asked for at the same time by several as one: who wants a
 // new token is not served by those who take any.
 func (w *wanted) flight() string {
 	if w.force {
-		return "renewed token " + w.key
+		return "renewed token " + w.key + w.client
 	}
-	return "token " + w.key
+	return "token " + w.key + w.client
 }
 
 // cachedToken returns the token that w names: from memory while it is fresh; shortly
@@ -41,7 +46,7 @@ func (m *Manager) cachedToken(ctx context.Context, w wanted) (*Token, error) {
 		}
 	}
 	if held.alive(now, w.rejected) && (!w.byHand || w.rejected != nil) {
-		if now >= held.renewAt {
+		if held.due(now) {
 			m.startRetrieval(ctx, w)
 		}
 		return held.Token, nil
@@ -76,43 +81,79 @@ func (m *Manager) startRetrieval(ctx context.Context, w wanted) {
 func (m *Manager) retrieve(ctx context.Context, w wanted) (*heldToken, error) {
 	now := m.now().UnixMilli()
 	held, _ := m.tokens.GetIfPresent(w.key)
-	alive := held.alive(now, w.rejected)
+	w.kept = held.alive(now, w.rejected)
 	switch {
-	case alive && now < held.renewAt && (!w.byHand || w.rejected != nil):
+	case w.kept && now < held.renewAt && (!w.byHand || w.rejected != nil):
 		return held, nil
 	case held.renewedInVain(now, &w):
 		return nil, &Error{Op: w.op, Err: errNotRenewed}
 	}
 	for _, paced := range []string{w.outage, w.key} {
 		if err := m.pacing.wait(paced, m.now()); err != nil {
-			if alive {
-				return held, nil
-			}
-			return nil, err
+			return m.insteadOfAsking(ctx, w, held, err)
 		}
 	}
-	got, err := w.get(ctx, w)
+	began := m.pacing.begin()
+	got, asked, err := m.guardedGet(ctx, w)
 	if err == nil {
-		m.pacing.succeeded(w.outage)
-		m.pacing.succeeded(w.key)
-		if newest, ok := m.tokens.GetIfPresent(w.key); !ok || newest.stored.Obtained <= got.stored.Obtained {
-			m.tokens.Set(w.key, got)
-			if w.newest != nil {
-				w.newest.Store(got)
-			}
+		if asked {
+			m.pacing.succeeded(w.outage, began)
+			m.pacing.succeeded(w.key, began)
 		}
+		m.keepToken(w, got)
 		return got, nil
 	}
 	if errors.Is(err, errRegistrationChanged) || errors.Is(err, ErrLoginRequired) {
 		return nil, err // nobody was asked
 	}
 	m.pace(w, err)
-	if alive {
+	now = m.now().UnixMilli()
+	if !held.alive(now, w.rejected) && got.alive(now, w.rejected) {
+		m.keepToken(w, got)
+		held = got
+	}
+	if held.alive(now, w.rejected) {
 		m.log.WarnContext(ctx, "tokenwell: no new token; the live one is used", "op", w.op, "error", err)
 		return held, nil
 	}
 	m.log.ErrorContext(ctx, "tokenwell: no token", "op", w.op, "error", err)
 	return nil, err
+}
+
+// insteadOfAsking answers while it is too early for another try: with what is alive
+// here or, got by another process, in the Store, and else with the failure.
+func (m *Manager) insteadOfAsking(ctx context.Context, w wanted, held *heldToken, failure error) (*heldToken, error) {
+	if held.alive(m.now().UnixMilli(), w.rejected) {
+		return held, nil
+	}
+	if w.look != nil && (!w.byHand || w.rejected != nil) {
+		if got := w.look(ctx, w); got.alive(m.now().UnixMilli(), w.rejected) {
+			m.keepToken(w, got)
+			return got, nil
+		}
+	}
+	return nil, failure
+}
+
+// guardedGet is w.get, of which a panic is a failure like any other.
+func (m *Manager) guardedGet(ctx context.Context, w wanted) (tok *heldToken, asked bool, err error) {
+	_, err = m.guard(ctx, w.op, func() (_ any, err error) {
+		tok, asked, err = w.get(ctx, w)
+		return nil, err
+	})
+	return tok, asked, err
+}
+
+// keepToken keeps tok unless a later one is there that will do.
+func (m *Manager) keepToken(w wanted, tok *heldToken) {
+	newest, ok := m.tokens.GetIfPresent(w.key)
+	if ok && newest.stored.Obtained > tok.stored.Obtained && newest.alive(m.now().UnixMilli(), w.rejected) {
+		return
+	}
+	m.tokens.Set(w.key, tok)
+	if w.newest != nil {
+		w.newest.Store(tok)
+	}
 }
 
 // renewedInVain reports whether a renewal that an API's refusal asks for has just

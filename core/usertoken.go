@@ -49,7 +49,7 @@ func (m *Manager) userToken(ctx context.Context, req TokenRequest) (*Token, erro
 	if req.Registration != "" {
 		return nil, configError("TokenRequest.Registration: %q: a user's token is always the application's own", req.Registration)
 	}
-	if err := checkParams(req.Params, "TokenRequest.Params"); err != nil {
+	if err := req.check(); err != nil {
 		return nil, err
 	}
 	b, ctx := m.binding(ctx)
@@ -72,7 +72,9 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 	}
 	l := b.seen.Load()
 	if !m.memory {
-		l = m.lastKnown(b.key, l)
+		if l, _ = m.logins.GetIfPresent(b.key); l == nil { // not b.seen: it may have ended here
+			b.seen.Store(nil)
+		}
 	}
 	value, rev, err := m.peek(ctx, b.key, l)
 	switch {
@@ -100,15 +102,6 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 		b.seen.Store(l)
 	}
 	return l, nil
-}
-
-// lastKnown returns the newest state of a login that this process has read; seen is
-// what this request has.
-func (m *Manager) lastKnown(key string, seen *login) *login {
-	if l, ok := m.logins.GetIfPresent(key); ok {
-		return l
-	}
-	return seen
 }
 
 // peek reads a login for the fast path, and makes sure of a miss. The value may be nil
@@ -178,8 +171,8 @@ func (m *Manager) touchAt(r *record) int64 {
 func (m *Manager) serve(ctx context.Context, b *binding, l *login, req TokenRequest) (*Token, error) {
 	r := renewal{key: b.key, slot: req.slot(), req: req, rejected: req.Rejected}
 	r.req.HTTP = nil // the renewal outlives the request
-	if len(req.Params) > 0 {
-		r.req.Params = cloneParams(req.Params)
+	if len(req.Params) > 0 || len(req.Scopes) > 0 {
+		r.req = r.req.owned()
 	}
 	if l == nil {
 		return m.renew(ctx, r)
@@ -193,7 +186,7 @@ func (m *Manager) serve(ctx context.Context, b *binding, l *login, req TokenRequ
 		r.rejected, r.byHand = held.Token, true
 	}
 	if held.alive(now, r.rejected) {
-		if now >= held.renewAt && l.RefreshToken != "" && !l.alone {
+		if l.RefreshToken != "" && !l.alone && held.due(now) {
 			m.startRenewal(r) // nobody waits for it
 		}
 		return held.Token, nil

@@ -76,7 +76,7 @@ func Seal(s Store, keys []Key) (*Sealed, error) {
 func (s *Sealed) Load(ctx context.Context, key string) ([]byte, string, error) {
 	value, rev, err := s.inner.Load(ctx, key)
 	if err != nil || rev == "" {
-		return nil, "", err
+		return nil, rev, err
 	}
 	return s.opened(key, rev, value)
 }
@@ -85,7 +85,7 @@ func (s *Sealed) Load(ctx context.Context, key string) ([]byte, string, error) {
 func (s *Sealed) Peek(ctx context.Context, key string) ([]byte, string, error) {
 	value, rev, err := s.inner.Peek(ctx, key)
 	if err != nil || rev == "" {
-		return nil, "", err
+		return nil, rev, err
 	}
 	return s.opened(key, rev, value)
 }
