@@ -20,8 +20,7 @@ var clientTests = []func(*testing.T, Framework){
 
 // applicationGetsItsOwnToken asks for it in a page that is for everybody.
 func applicationGetsItsOwnToken(t *testing.T, f Framework) {
-	var a *app
-	a = newApp(t, f, options{
+	a := newApp(t, f, options{
 		config: func(a *app, cfg *core.Config) {
 			cfg.HTTPClients["catalog"] = core.HTTPClient{BaseURL: a.api.URL + "/catalog", Token: core.ClientToken()}
 		},
