@@ -18,6 +18,7 @@ var errTooLarge = errors.New("the answer is larger than Config.MaxAnswer allows"
 type backchannel struct {
 	*http.Client
 	refreshing *http.Client // more patient
+	own        bool         // its connections are nobody else's
 }
 
 // refreshTimeout is how long an answer to a refresh is waited for: whoever hangs up
@@ -26,7 +27,8 @@ const refreshTimeout = time.Minute
 
 // newBackchannel returns one with the transport and timeout of c.
 func newBackchannel(c *http.Client, maxAnswer int64) backchannel {
-	if c == nil {
+	own := c == nil
+	if own {
 		c = &http.Client{Transport: defaultTransport()}
 	}
 	base := c.Transport
@@ -43,7 +45,7 @@ func newBackchannel(c *http.Client, maxAnswer int64) backchannel {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
-	return backchannel{client(defaultTimeout), client(refreshTimeout)}
+	return backchannel{client(defaultTimeout), client(refreshTimeout), own}
 }
 
 // to returns the client for an operation.

@@ -101,31 +101,31 @@ func (h *claimHold) update(ctx context.Context, change func(*record)) error {
 // the login once that has stood as it is for claimWait on this machine's clock: then
 // it is stale, and its owner's refresh token may or may not have been sent. It returns
 // nil once the claim has gone.
+//
+// Only time in which the Store answers counts: while it does not, the owner can neither
+// renew its claim nor save what it was answered.
 func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (*login, error) {
-	standing := startWatch()
+	standing, answering := startWatch(), startWatch()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
 		if err := sleep(ctx, pause/2+rand.N(pause)); err != nil {
 			return nil, waitError(ctx, opRefresh)
 		}
 		waited := standing.elapsed() >= claimWait
-		value, rev, err := m.peek(ctx, key, nil)
-		if err != nil {
-			return nil, storeError(err)
-		}
-		if !waited && rev != "" {
-			seen, err := m.decode(key, value, rev)
-			if err != nil {
-				return nil, err
-			}
-			if seen.carries(c) {
-				continue
-			}
-		}
-		l, err := m.load(ctx, key) // Peek may be behind
-		if err != nil {
-			return nil, err
+		asked := startWatch()
+		l, standsAsItIs, err := m.lookAtClaim(ctx, key, c, waited)
+		if err != nil || asked.elapsed() >= claimWait/4 {
+			standing, waited = startWatch(), false
 		}
 		switch {
+		case err != nil && answering.elapsed() >= storeTimeout:
+			return nil, err
+		case err != nil:
+			continue
+		}
+		answering = startWatch()
+		switch {
+		case standsAsItIs:
+			continue
 		case l == nil || l.Claim == nil || l.Claim.Attempt != c.Attempt:
 			return nil, nil
 		case *l.Claim != *c: // its owner lives
@@ -134,6 +134,24 @@ func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (*login,
 			return l, nil
 		}
 	}
+}
+
+// lookAtClaim tells that the claim c stands as it is, as far as Peek knows, or else
+// returns the login: Peek may be behind, and does not decide.
+func (m *Manager) lookAtClaim(ctx context.Context, key string, c *claim, decide bool) (l *login, standsAsItIs bool, err error) {
+	if !decide {
+		value, rev, err := m.peek(ctx, key, nil)
+		if err != nil {
+			return nil, false, storeError(err)
+		}
+		if rev != "" {
+			if l, err = m.decode(key, value, rev); err != nil || l.carries(c) {
+				return nil, err == nil, err
+			}
+		}
+	}
+	l, err = m.load(ctx, key)
+	return l, false, err
 }
 
 func (l *login) carries(c *claim) bool { return l != nil && l.Claim != nil && *l.Claim == *c }

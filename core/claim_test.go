@@ -459,3 +459,54 @@ func TestStoreDownIsNotSignedOut(t *testing.T) {
 	r.store.fail(nil)
 	r.get(u)
 }
+
+// A claim is watched only while the store answers: its owner can neither renew it nor
+// save what the provider answered while the store does not, and must not lose it to
+// the first who is answered again.
+func TestClaimIsNotTakenOverForAStoreThatWasSilent(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]bool{"it hangs": false, "it fails": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
+				u := r.signIn("alice")
+				r.p.Advance(untilExpiry)
+				var silent, speaks time.Time // when the store is silent
+				around := func(delay time.Duration) func(op, key string) error {
+					return func(string, string) error {
+						if now := time.Now(); now.Before(silent) || !now.Before(speaks) {
+							return nil
+						}
+						if fails {
+							return errStoreDown
+						}
+						time.Sleep(time.Until(speaks) + delay)
+						return nil
+					}
+				}
+				owner := r.process(func(_ *process, _ *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
+					resp, err := send()
+					time.Sleep(2 * time.Second) // the answer arrives while the store is silent
+					return resp, err
+				})
+				waiter := r.process(nil)
+				silent, speaks = time.Now().Add(300*time.Millisecond), time.Now().Add(5100*time.Millisecond)
+				owner.store.watch(around(600*time.Millisecond), nil) // it is answered last
+				waiter.store.watch(around(0), nil)
+				first := owner.refreshing(u)
+				second := waiter.refreshing(u)
+				if _, err := first(); err != nil {
+					t.Errorf("the owner: %v", err)
+				}
+				if _, err := second(); err != nil {
+					t.Errorf("the waiter: %v", err)
+				}
+				r.wantRefreshes(1)
+				time.Sleep(10 * time.Second)
+				if r.record(u).RefreshToken != r.liveRefreshToken("alice") {
+					t.Error("the newest refresh token is not stored")
+				}
+			})
+		})
+	}
+}

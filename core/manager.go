@@ -200,7 +200,9 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	m.logins.StopAllGoroutines()
 	m.tokens.StopAllGoroutines()
-	m.http.CloseIdleConnections()
+	if m.http.own {
+		m.http.CloseIdleConnections()
+	}
 	if c, ok := m.transport.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}

@@ -89,7 +89,7 @@ type login struct {
 	tokens     map[string]*heldToken
 	*record
 
-	looked atomic.Int64 // when the Store last had it, from sinceStart on; 0: memory, or not by a look
+	looked atomic.Int64 // when the Store last had it, from sinceStart on; 0: not by a look
 	alone  bool         // the Store is down
 }
 
@@ -211,14 +211,15 @@ func (m *Manager) load(ctx context.Context, key string) (*login, error) {
 
 // decode returns the login for a value of the Store, decoded once for each state.
 func (m *Manager) decode(key string, value []byte, rev string) (*login, error) {
-	if l, ok := m.logins.GetIfPresent(key); ok && l.rev == rev {
-		return l, nil
+	l, ok := m.logins.GetIfPresent(key)
+	if !ok || l.rev != rev {
+		var err error
+		if l, err = m.decodeLogin(value, rev); err != nil {
+			return nil, err
+		}
+		m.logins.Set(key, l)
 	}
-	l, err := m.decodeLogin(value, rev)
-	if err != nil {
-		return nil, err
-	}
-	m.logins.Set(key, l)
+	l.look()
 	return l, nil
 }
 

@@ -165,3 +165,22 @@ func TestLogoutIsSeenWhenTheStoreIsBack(t *testing.T) {
 		}
 	})
 }
+
+// What a renewal has read and written counts as a look: who asks while the store goes
+// down in the middle of it is served as well.
+func TestStoreDownInMidRefreshIsNotNoticed(t *testing.T) {
+	t.Parallel()
+	inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
+		u := r.signIn("alice")
+		first := r.get(u.as(r.m))
+		r.p.Advance(untilEarly)
+		r.p.Fail(coretest.Fault{Grant: "refresh_token", Before: func() { r.store.fail(errStoreDown) }, Drop: true})
+		for range 20 {
+			if r.get(u.as(r.m)) != first {
+				t.Error("another token")
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		r.store.fail(nil)
+	}, func(c *core.Config) { c.Store = &remoteStore{Store: c.Store} })
+}

@@ -94,9 +94,8 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 		if l, err = m.decode(b.key, value, rev); err != nil {
 			return nil, err
 		}
-	}
-	if !m.memory {
-		l.looked.Store(int64(sinceStart.elapsed()))
+	} else if !m.memory {
+		l.look()
 	}
 	if b.seen.Load() != l {
 		b.seen.Store(l)
@@ -137,6 +136,9 @@ func (m *Manager) storeFailed(ctx context.Context, err error) {
 }
 
 var sinceStart = startWatch()
+
+// look notes that the Store has the login.
+func (l *login) look() { l.looked.Store(int64(sinceStart.elapsed())) }
 
 // lookedAt reports whether the Store had the login a moment ago: then it is served
 // while the Store is down. A nil login was never looked at.
