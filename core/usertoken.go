@@ -71,20 +71,13 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 		return nil, err
 	}
 	l := b.seen.Load()
-	if !m.memory {
-		if l, _ = m.logins.GetIfPresent(b.key); l == nil { // not b.seen: it may have ended here
-			b.seen.Store(nil)
-		}
+	if l == nil && !m.memory {
+		l, _ = m.logins.GetIfPresent(b.key)
 	}
 	value, rev, err := m.peek(ctx, b.key, l)
 	switch {
-	case err != nil && m.unsaved.has(b.key):
-		return nil, nil
-	case err != nil && ctx.Err() == nil && l.lookedAt():
-		m.storeFailed(ctx, err)
-		return l.unconfirmed(), nil
 	case err != nil:
-		return nil, storeError(err)
+		return m.withoutStore(ctx, b, err)
 	case rev == "":
 		m.logins.Invalidate(b.key)
 		b.seen.Store(nil)
@@ -103,18 +96,39 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 	return l, nil
 }
 
+// withoutStore is currentLogin after a look into the Store has failed.
+func (m *Manager) withoutStore(ctx context.Context, b *binding, failure error) (*login, error) {
+	if m.unsaved.has(b.key) {
+		return nil, nil
+	}
+	l, _ := m.logins.GetIfPresent(b.key) // not b.seen: it may have ended here
+	switch {
+	case ctx.Err() != nil || l == nil:
+		return nil, storeError(failure)
+	case l.lookedAt():
+		m.storeFailed(ctx, failure)
+		return l.unconfirmed(), nil
+	case errors.Is(failure, context.DeadlineExceeded): // it was not given long
+		l, err := m.load(ctx, b.key)
+		if err == nil && l == nil {
+			err = errSessionOver
+		}
+		return l, err
+	}
+	return nil, storeError(failure)
+}
+
 // peek reads a login for the fast path, and makes sure of a miss. The value may be nil
 // where the state is that of known. Memory answers at once; any other store is given as
-// long as everywhere else, or less where known will do without it.
+// long as everywhere else, or less where known may do without it.
 func (m *Manager) peek(ctx context.Context, key string, known *login) (value []byte, rev string, err error) {
 	if !m.memory {
-		patience := storeTimeout
-		if known.lookedAt() {
-			patience = knownTimeout
+		patient := &patience{Context: ctx, limit: storeTimeout}
+		if known != nil {
+			patient.limit = knownTimeout
 		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
+		defer patient.end()
+		ctx = patient
 	}
 	if known != nil && m.peeker != nil {
 		value, rev, err = m.peeker.PeekUnless(ctx, key, known.rev)
@@ -141,11 +155,8 @@ var sinceStart = startWatch()
 func (l *login) look() { l.looked.Store(int64(sinceStart.elapsed())) }
 
 // lookedAt reports whether the Store had the login a moment ago: then it is served
-// while the Store is down. A nil login was never looked at.
+// while the Store is down.
 func (l *login) lookedAt() bool {
-	if l == nil {
-		return false
-	}
 	looked := time.Duration(l.looked.Load())
 	return looked != 0 && sinceStart.elapsed()-looked < unsavedFor
 }

@@ -19,12 +19,13 @@ import (
 
 // preludeImports are those of every fragment; %s is gorilla's or gin-contrib's.
 const preludeImports = `import (
-	"context"; "crypto"; "encoding/json"; "errors"; "fmt"; "io"; "log"; "log/slog"; "net/http"
+	"context"; "crypto"; "database/sql"; "encoding/json"; "errors"; "fmt"; "io"; "log"; "log/slog"; "net/http"
 	"net/http/httptest"; "net/url"; "os"; "strings"; "sync"; "testing"; "time"
 
 	"github.com/gin-contrib/sessions/cookie"
 	"github.com/gin-gonic/gin"
 	"github.com/labstack/echo/v4"
+	"github.com/redis/rueidis"
 	"golang.org/x/oauth2"
 	sessions %q
 
@@ -33,6 +34,7 @@ const preludeImports = `import (
 	"github.com/tokenwell/tokenwell/echoadapter"
 	"github.com/tokenwell/tokenwell/ginadapter"
 	"github.com/tokenwell/tokenwell/store"
+	"github.com/tokenwell/tokenwell/store/redisstore"
 	"github.com/tokenwell/tokenwell/store/storetest"
 )
 `

@@ -47,7 +47,7 @@ var floors = map[string][]string{
 
 // testOnly packages, and those below them, have nothing but tests or what several
 // tests share: they import what they like, and no other package imports them.
-var testOnly = []string{"internal/arch", "internal/conformance"}
+var testOnly = []string{"internal/arch", "internal/conformance", "internal/model"}
 
 func TestFloors(t *testing.T) {
 	p := mustLibrary(t)
