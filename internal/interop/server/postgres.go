@@ -137,6 +137,6 @@ func unprivilegedDir(t testing.TB) string {
 // watched returns a command that ends a server by a signal when its own standard input does, as it does when the tests
 // have been killed. The server's processes may be in groups of their own, so it must be the server that ends them.
 func watched(signal string, args ...string) *exec.Cmd {
-	const script = `trap "" TERM; exec 3<&0; "$@" </dev/null & pid=$!; { read -r _; kill -` + "%s" + ` $pid; } <&3 & wait $pid`
+	const script = `trap "" TERM HUP; exec 3<&0; "$@" </dev/null & pid=$!; { read -r _; kill -` + "%s" + ` $pid; } <&3 & wait $pid`
 	return exec.Command("/bin/sh", append([]string{"-c", fmt.Sprintf(script, signal), "sh"}, args...)...) //nolint:gosec,noctx // of this package's making; Stop ends it
 }
