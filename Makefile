@@ -3,10 +3,10 @@ MODULES := . examples internal/interop
 export PATH := $(shell go env GOPATH)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help test race lint fmt api interop bench
+.PHONY: help test race lint fmt api interop bench torture torture-short
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## test the library, with Go alone
 	go test ./...
@@ -30,3 +30,9 @@ interop: ## test against real providers and a real browser: needs node, npm, jav
 
 bench: ## benchmarks, beside what Go programs use today
 	cd internal/interop && go test -run '^$$' -bench . -benchmem -cpu 1,2 ./bench
+
+torture: ## everything that can go wrong in the middle of a rotation: needs redis-server, postgresql; a quarter of an hour
+	cd internal/interop && go test -timeout 60m -v -run NoSessionIsLost ./torture -torture.full -torture.report $(CURDIR)/docs/torture.md
+
+torture-short: ## some of it, in four minutes
+	cd internal/interop && go test -timeout 10m -run NoSessionIsLost ./torture
