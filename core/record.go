@@ -175,7 +175,7 @@ func (m *Manager) decodeLogin(value []byte, rev string) (*login, error) {
 	default:
 		return m.newLogin(&r, rev), nil
 	}
-	return nil, &Error{Op: opStore, Err: &unreadable{rev, err}}
+	return nil, storeError(&unreadable{rev, err})
 }
 
 // unreadable is a record that is there, in the state rev, and says nothing.

@@ -56,7 +56,8 @@ type Config struct {
 	Prefix   string      // before every key; "": "tokenwell:"
 
 	// Replicas is how many replicas must have a write before it is acknowledged (WAIT); fewer are an error, though the write
-	// may have happened. 0: none, and a failover may forget the newest writes.
+	// has happened: a caller that looks again finds it, and goes on, with the master alone having it. 0: none, and a failover
+	// may forget the newest writes.
 	Replicas       int
 	ReplicaTimeout time.Duration // how long they are waited for; 0: one second
 

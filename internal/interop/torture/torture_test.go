@@ -97,16 +97,16 @@ func trials(b *backend, full bool) []trial {
 		for _, d := range []time.Duration{time.Second, 5 * time.Second, 20 * time.Second} {
 			for _, alive := range []bool{false, true} {
 				name := fmt.Sprintf("%s answers nobody for %v%s", b.name, d, map[bool]string{true: ", the token alive"}[alive])
-				add(trial{name: name, processes: two, alive: alive, fault: after(func(f *fleet) { b.pause(f.t, d) })}, d == 5*time.Second)
+				add(trial{name: name, processes: two, alive: alive, outage: true, fault: after(func(f *fleet) { b.pause(f.t, d) })}, d == 5*time.Second)
 			}
 		}
 	}
 	for _, alive := range []bool{false, true} {
 		when := map[bool]string{true: ", the token alive"}[alive]
 		if b.restart != nil {
-			add(trial{name: b.name + " crashes and is started again" + when, processes: two, alive: alive, fault: after(func(f *fleet) { b.restart(f.t) })}, true)
+			add(trial{name: b.name + " crashes and is started again" + when, processes: two, alive: alive, outage: true, fault: after(func(f *fleet) { b.restart(f.t) })}, true)
 		}
-		add(trial{name: b.name + " ends all connections" + when, processes: two, alive: alive, fault: after(func(f *fleet) { b.cut(f.t) })}, true)
+		add(trial{name: b.name + " ends all connections" + when, processes: two, alive: alive, outage: true, fault: after(func(f *fleet) { b.cut(f.t) })}, true)
 	}
 	add(trial{name: "a logout before the provider has rotated", processes: two, expiries: 1, logout: true, fault: func(f *fleet, _ *backend) coretest.Fault {
 		return coretest.Fault{Before: f.logOut}

@@ -17,6 +17,7 @@ type trial struct {
 	latency   time.Duration // of the provider
 	alive     bool          // the old token lives: nobody should notice
 	hangUp    bool          // callers leave
+	outage    bool          // of the store: what was answered is saved when it is back
 	fault     func(f *fleet, b *backend) coretest.Fault
 	logout    bool // the session is to end
 	twice     bool // physics: the refresh token may be sent twice, or lost, and why is said in excuse
@@ -31,6 +32,9 @@ type row struct {
 	worst                                 time.Duration
 	errors                                map[string]int
 }
+
+// retryUnsaved is the longest pause between two tries to save.
+const retryUnsaved = 6 * time.Second
 
 const (
 	tokenLife = time.Hour
@@ -83,7 +87,9 @@ func (tr trial) run(t *testing.T, b *backend) row {
 		for text, n := range r.Errors {
 			out.errors[text] += n
 		}
-		f.meanwhile.Wait()
+		if f.meanwhile.Wait(); tr.outage {
+			time.Sleep(retryUnsaved)
+		}
 		if !tr.logout {
 			f.settle(granted, fault.Drop)
 		}
