@@ -18,6 +18,7 @@ var concurrencyClauses = []clause{
 	{"one of many Swaps of a state wins", oneSwapWins},
 	{"either Swap or Delete of a state wins", swapOrDeleteWins},
 	{"a counter kept by Load and Swap counts right", counter},
+	{"writes are in one order, which is that of time", linearizable},
 	{"Peek is not behind this process's writes", peekIsNotBehind},
 }
 

@@ -53,9 +53,11 @@ func TestWrongStoresFail(t *testing.T) {
 		{"calls a lost Swap an error", func(s *simple) { s.lost = errors.New("conflict") }, []string{
 			"a lost Swap writes nothing, without an error",
 		}},
+		{"loses now and then", func(s *simple) { s.fickle = true }, []string{"writes are in one order, which is that of time"}},
 		{"looks, then writes", func(s *simple) { s.gap = true }, []string{
 			"one of many creates wins", "one of many Swaps of a state wins", "either Swap or Delete of a state wins",
 			"a counter kept by Load and Swap counts right",
+			"writes are in one order, which is that of time",
 		}},
 		{"deletes whatever is there", func(s *simple) { s.deletesAny = true }, []string{"Delete removes only that state"}},
 		{"always says deleted", func(s *simple) { s.saysDeleted = true }, []string{
@@ -164,6 +166,8 @@ type simple struct {
 
 	missing, lost                                 error
 	emptyIsMiss, createsOver, ignoresRev, gap     bool
+	fickle                                        bool
+	swaps                                         int
 	deletesAny, saysDeleted, keeps, inPlace, deaf bool
 	firstTTL, lostRenews                          bool
 	leastTTL                                      time.Duration
@@ -251,6 +255,9 @@ func (s *simple) Swap(ctx context.Context, key, rev string, value []byte, ttl ti
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.get(key)
+	if s.swaps++; s.fickle && s.swaps%20 == 0 {
+		return "", nil
+	}
 	switch {
 	case old.rev == rev, s.ignoresRev, rev == "" && s.createsOver:
 	case s.lostRenews && old.rev != "":
