@@ -62,6 +62,7 @@ func (m *Manager) save(ctx context.Context, g *grant) (*login, error) {
 			return nil, err
 		case err == nil && rev != "":
 			saved := m.newLogin(r, rev)
+			saved.look()
 			m.logins.Set(g.key, saved)
 			return saved, nil
 		case err != nil:

@@ -184,3 +184,18 @@ func TestStoreDownInMidRefreshIsNotNoticed(t *testing.T) {
 		r.store.fail(nil)
 	}, func(c *core.Config) { c.Store = &remoteStore{Store: c.Store} })
 }
+
+// So does what it has saved.
+func TestStoreDownAfterRefreshIsNotNoticed(t *testing.T) {
+	t.Parallel()
+	inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
+		u := r.signIn("alice")
+		r.p.Advance(untilExpiry)
+		tok := r.get(u.as(r.m))
+		r.store.fail(errStoreDown)
+		if r.get(u.as(r.m)).AccessToken != tok.AccessToken {
+			t.Error("another token")
+		}
+		r.store.fail(nil)
+	}, func(c *core.Config) { c.Store = &remoteStore{Store: c.Store} })
+}
