@@ -208,5 +208,8 @@ func (m *Manager) replace(ctx context.Context, before Ticket, l *login) {
 	if !old.sameUser(l) {
 		m.revoke(ctx, old.RefreshToken)
 	}
+	if err != nil {
+		return
+	}
 	m.sessionEnded(ctx, old, EndReplaced)
 }

@@ -39,6 +39,10 @@ func (m *Manager) claim(ctx context.Context, key string, l *login, sent string) 
 			if now == nil || now.Claim == nil || now.Claim.Attempt != c.Attempt {
 				return nil, storeError(fmt.Errorf("%w: %w", errNotWritten, errors.Unwrap(err)))
 			}
+			if *now.Claim != c { // an earlier one of ours, which may be about to be taken over
+				l = now
+				continue
+			}
 			rev, claimed = now.rev, now.record
 		}
 		if rev == "" {
@@ -60,6 +64,8 @@ var errNotWritten = errors.New("the claim was not written")
 // or a take-over, is left as it is.
 func (h *claimHold) renew(ctx context.Context) {
 	h.c.Beat++
+	ctx, cancel := context.WithTimeout(ctx, claimBeat)
+	defer cancel()
 	_ = h.update(ctx, func(r *record) { c := h.c; r.Claim = &c })
 }
 
@@ -103,17 +109,21 @@ func (h *claimHold) update(ctx context.Context, change func(*record)) error {
 // nil once the claim has gone.
 //
 // Only time in which the Store answers counts: while it does not, the owner can neither
-// renew its claim nor save what it was answered.
+// renew its claim nor save what it was answered. So it is asked itself once in each
+// beat; Peek may go on answering from a cache.
 func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (*login, error) {
-	standing, answering := startWatch(), startWatch()
+	standing, answering, loaded := startWatch(), startWatch(), startWatch()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
 		if err := sleep(ctx, pause/2+rand.N(pause)); err != nil {
 			return nil, waitError(ctx, opRefresh)
 		}
 		waited := standing.elapsed() >= claimWait
-		asked := startWatch()
-		l, standsAsItIs, err := m.lookAtClaim(ctx, key, c, waited)
-		if err != nil || asked.elapsed() >= claimWait/4 {
+		asked, current := startWatch(), waited || loaded.elapsed() >= claimBeat
+		l, standsAsItIs, err := m.lookAtClaim(ctx, key, c, current)
+		if !standsAsItIs {
+			loaded = startWatch()
+		}
+		if err != nil || asked.elapsed() >= claimBeat {
 			standing, waited = startWatch(), false
 		}
 		switch {
@@ -138,8 +148,8 @@ func (m *Manager) awaitClaim(ctx context.Context, key string, c *claim) (*login,
 
 // lookAtClaim tells that the claim c stands as it is, as far as Peek knows, or else
 // returns the login: Peek may be behind, and does not decide.
-func (m *Manager) lookAtClaim(ctx context.Context, key string, c *claim, decide bool) (l *login, standsAsItIs bool, err error) {
-	if !decide {
+func (m *Manager) lookAtClaim(ctx context.Context, key string, c *claim, current bool) (l *login, standsAsItIs bool, err error) {
+	if !current {
 		value, rev, err := m.peek(ctx, key, nil)
 		if err != nil {
 			return nil, false, storeError(err)
@@ -156,11 +166,25 @@ func (m *Manager) lookAtClaim(ctx context.Context, key string, c *claim, decide 
 
 func (l *login) carries(c *claim) bool { return l != nil && l.Claim != nil && *l.Claim == *c }
 
+// secondLook writes a claim that was taken over anew, a moment later. The Store may have
+// taken no writes while the claim stood, its owner's answer among them: then that comes
+// first now, and there is nothing to send. It returns nil where the record has changed.
+func (h *claimHold) secondLook(ctx context.Context) (*claimHold, error) {
+	if err := sleep(ctx, takeOverPause); err != nil {
+		return nil, waitError(ctx, opRefresh)
+	}
+	l, err := h.m.load(ctx, h.key)
+	if err != nil || l == nil || l.Claim == nil || l.Claim.Attempt != h.c.Attempt || digest(l.RefreshToken) != h.c.Token {
+		return nil, err
+	}
+	return h.m.claim(ctx, h.key, l, h.c.Token)
+}
+
 // giveTime waits, after a refresh token that was taken over has been refused, for
 // its former owner to save what it was answered.
 func (h *claimHold) giveTime(ctx context.Context) error {
-	for range 4 {
-		if err := sleep(ctx, claimWait/4); err != nil {
+	for range claimWait / claimBeat {
+		if err := sleep(ctx, claimBeat); err != nil {
 			return waitError(ctx, opRefresh)
 		}
 		h.renew(ctx)

@@ -111,7 +111,7 @@ func oauthError(op string, resp *http.Response, body []byte, secrets []string, n
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		e.Err = errors.New("it redirects, which is not followed")
-	case e.Code == "" && resp.StatusCode == http.StatusGatewayTimeout:
+	case e.Code == "" && (resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusGatewayTimeout):
 		e.transient, e.Err = true, errUnanswered
 	case e.Code == "" && resp.StatusCode >= 400:
 		e.transient, e.Err = true, errors.New("no OAuth error came with it")

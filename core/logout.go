@@ -30,11 +30,14 @@ func (m *Manager) Logout(ctx context.Context, s Session) (endSessionURL string, 
 	var l *login
 	if ticket != "" {
 		ctx := context.WithoutCancel(ctx) // begun is done, whoever hangs up
-		if l, err = m.remove(ctx, m.keys.session(ticket)); err != nil {
+		l, err = m.remove(ctx, m.keys.session(ticket))
+		if l != nil {
+			m.revoke(ctx, l.RefreshToken) // on doubt too: another try may find nothing to revoke
+		}
+		if err != nil {
 			return "", err
 		}
 		if l != nil {
-			m.revoke(ctx, l.RefreshToken)
 			m.sessionEnded(ctx, l, EndLogout)
 		}
 	}
@@ -102,7 +105,11 @@ func (m *Manager) RevokeRefreshToken(ctx context.Context) error {
 		rev, err := m.swap(ctx, b.key, l.rev, r)
 		if err != nil {
 			// It may have been written; then the token is out of the session.
-			if now, loadErr := m.load(ctx, b.key); loadErr != nil || now != nil && now.RefreshToken != "" {
+			switch now, loadErr := m.load(ctx, b.key); {
+			case loadErr != nil: // another try may find nothing to revoke
+				_ = m.postRevocation(context.WithoutCancel(ctx), l.RefreshToken)
+				return err
+			case now != nil && now.RefreshToken != "":
 				return err
 			}
 			rev = "written"

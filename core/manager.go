@@ -40,6 +40,7 @@ type Manager struct {
 	unsaved       unsavedGrants
 	logins        *otter.Cache[string, *login] // decoded records
 	refused       *otter.Cache[string, *Error] // by digest of a refresh token
+	ended         *otter.Cache[string, bool]   // sessions that the Store no longer has, by key
 	app           *oauthClient                 // the application itself
 	registrations registrations
 	discoveries   *otter.Cache[string, *discovery] // of registrations, by issuer
@@ -98,6 +99,10 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 			ExpiryCalculator: otter.ExpiryAccessing[string, *login](loginsIdle),
 		}),
 		refused: otter.Must(&otter.Options[string, *Error]{MaximumSize: cachedRefused}),
+		ended: otter.Must(&otter.Options[string, bool]{
+			MaximumSize:      cachedLogins,
+			ExpiryCalculator: otter.ExpiryWriting[string, bool](2 * unsavedFor),
+		}),
 		tokens: otter.Must(&otter.Options[string, *heldToken]{
 			MaximumSize:      cachedTokens,
 			ExpiryCalculator: otter.ExpiryAccessing[string, *heldToken](tokensIdle),
@@ -200,6 +205,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	m.logins.StopAllGoroutines()
 	m.tokens.StopAllGoroutines()
+	m.ended.StopAllGoroutines()
 	if m.http.own {
 		m.http.CloseIdleConnections()
 	}

@@ -197,6 +197,7 @@ func (m *Manager) load(ctx context.Context, key string) (*login, error) {
 	case err != nil:
 		return nil, storeError(err)
 	case rev == "":
+		m.sawEnd(key)
 		return nil, nil
 	}
 	l, err := m.decode(key, value, rev)
@@ -245,7 +246,8 @@ func (m *Manager) swap(ctx context.Context, key, rev string, r *record) (string,
 }
 
 // remove deletes a login in whatever state it is, readable or not, and returns the one
-// that the winning read held; nil when there was none, or none that could be read.
+// that the winning read held; nil when there was none, or none that could be read. With
+// an error, it is one that may or may not have been deleted.
 func (m *Manager) remove(ctx context.Context, key string) (*login, error) {
 	for range maxRounds {
 		var rev string
@@ -264,7 +266,7 @@ func (m *Manager) remove(ctx context.Context, key string) (*login, error) {
 		if err != nil {
 			// It may have happened: then what was read last is what was deleted.
 			if now, loadErr := m.load(ctx, key); loadErr != nil || now != nil {
-				return nil, err
+				return l, err
 			}
 			return l, nil
 		}
@@ -279,11 +281,27 @@ func (m *Manager) drop(ctx context.Context, key, rev string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	deleted, err := m.store.Delete(ctx, key, rev)
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, storeError(err)
+	case deleted:
+		m.sawEnd(key)
+	default:
+		m.logins.Invalidate(key)
 	}
-	m.logins.Invalidate(key)
 	return deleted, nil
+}
+
+// sawEnd notes that a session has ended: nothing of it is served any more while the
+// Store is down. Its key is never used again.
+func (m *Manager) sawEnd(key string) {
+	m.ended.Set(key, true)
+	m.logins.Invalidate(key)
+}
+
+func (m *Manager) knownToHaveEnded(key string) bool {
+	_, ended := m.ended.GetIfPresent(key)
+	return ended
 }
 
 var errContended = errors.New("others kept changing the session")

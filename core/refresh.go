@@ -13,6 +13,11 @@ const (
 	// claimWait is how long a claim must stand unchanged before another process
 	// takes it over: its owner has died, or has been cut off.
 	claimWait = 5 * time.Second
+	// claimBeat is how often its owner renews it.
+	claimBeat = claimWait / 4
+	// takeOverPause is how long one who has taken a claim over waits before the send:
+	// longer than the former owner pauses between two tries to save an answer.
+	takeOverPause = 600 * time.Millisecond
 	// unsavedFor is how long what this process knows of a login is served while the
 	// Store does not answer, without a look whether the session still exists.
 	unsavedFor = 30 * time.Second
@@ -147,25 +152,43 @@ func (m *Manager) refresh(ctx context.Context, r renewal) (*Token, error) {
 		case hold == nil:
 			continue
 		}
-		a, err := m.send(ctx, hold, r)
-		var refusal *Error
-		switch {
-		case err == nil:
-			return m.accept(ctx, r, hold, a)
-		case errors.As(err, &refusal) && refusal.Code == "invalid_grant":
-			m.refused.Set(sent, refusal)
-			if tookOver {
-				tookOver = false
-				if err := hold.giveTime(ctx); err != nil {
-					return nil, err
-				}
-			}
-			hold.release(ctx, false)
-		default:
-			return m.sendFailed(ctx, r, hold, err)
+		if tok, err := m.useClaim(r, hold, tookOver); tok != nil || err != nil {
+			return tok, err
 		}
+		tookOver = false
 	}
 	return nil, contended
+}
+
+// useClaim sends the refresh token under a claim and settles what comes of it. Its time
+// is its own: that its flight has waited for others before must not cut a send. Neither
+// token nor error means that all is to begin again.
+func (m *Manager) useClaim(r renewal, hold *claimHold, tookOver bool) (*Token, error) {
+	ctx, cancel := context.WithTimeout(m.life, refreshLimit)
+	defer cancel()
+	if tookOver {
+		var err error
+		if hold, err = hold.secondLook(ctx); hold == nil || err != nil {
+			return nil, err
+		}
+	}
+	s := m.send(ctx, hold, r)
+	var refusal *Error
+	switch {
+	case s.err == nil:
+		return m.accept(ctx, r, hold, s)
+	case errors.As(s.err, &refusal) && refusal.Code == "invalid_grant":
+		m.refused.Set(hold.c.Token, refusal)
+		if tookOver {
+			if err := hold.giveTime(ctx); err != nil {
+				return nil, err
+			}
+		}
+		hold.release(ctx, false)
+		return nil, nil
+	default:
+		return m.sendFailed(ctx, r, hold, s.err)
+	}
 }
 
 // withoutSending answers r from l where no request is called for, or possible.
@@ -216,27 +239,35 @@ func (m *Manager) insteadOfResending(l *login, r renewal) (*Token, error) {
 	return nil, nil
 }
 
-// send posts the refresh token while the claim is kept alive.
-func (m *Manager) send(ctx context.Context, hold *claimHold, r renewal) (*answer, error) {
+// outcome is what came of a send: an answer, and what its ID token says.
+type outcome struct {
+	answer  *answer
+	renewed bool  // it has another ID token, which says something else of the user
+	refused error // its ID token is not to be believed, or could not be checked
+	err     error
+}
+
+// send posts the refresh token and checks the ID token in the answer, for which the
+// provider's keys may have to be fetched, while the claim is kept alive.
+func (m *Manager) send(ctx context.Context, hold *claimHold, r renewal) outcome {
 	form := url.Values{"grant_type": {opRefresh}, "refresh_token": {hold.refreshToken}}
 	if err := r.req.fill(form); err != nil {
-		return nil, err
+		return outcome{err: err}
 	}
-	type result struct {
-		a   *answer
-		err error
-	}
-	done := make(chan result, 1)
+	done := make(chan outcome, 1)
 	go func() {
-		a, err := m.requestToken(ctx, m.app, opRefresh, form)
-		done <- result{a, err}
+		var s outcome
+		if s.answer, s.err = m.requestToken(ctx, m.app, opRefresh, form); s.err == nil && s.answer.idToken != "" {
+			s.renewed, s.refused = m.checkRefreshedIDToken(ctx, hold.login, s.answer.idToken)
+		}
+		done <- s
 	}()
-	beat := time.NewTicker(claimWait / 4)
+	beat := time.NewTicker(claimBeat)
 	defer beat.Stop()
 	for {
 		select {
-		case got := <-done:
-			return got.a, got.err
+		case s := <-done:
+			return s
 		case <-beat.C:
 			hold.renew(ctx)
 		}
@@ -284,22 +315,20 @@ func (m *Manager) refreshTokenDied(ctx context.Context, key string, l *login, re
 }
 
 // accept checks and saves what the provider granted.
-func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, a *answer) (*Token, error) {
+func (m *Manager) accept(ctx context.Context, r renewal, hold *claimHold, s outcome) (*Token, error) {
+	a := s.answer
 	now := m.pacing.begin() // one at a time for each login: nothing failed meanwhile
 	m.pacing.succeeded(r.key, now)
 	m.pacing.succeeded(r.flight(), now)
 	g := &grant{key: r.key, slot: r.slot, sent: hold.c.Token, attempt: hold.c.Attempt, answer: a, token: m.stored(a, r.askedScopes(hold.login))}
 	g.token.AfterRejection = r.rejected != nil && !r.byHand
-	if a.idToken != "" {
-		renewed, err := m.checkRefreshedIDToken(ctx, hold.login, a.idToken)
-		switch {
-		case errors.Is(err, errKeysUnreachable):
-			m.log.WarnContext(ctx, "tokenwell: a refreshed ID token could not be checked; the old one is kept", "error", err)
-		case err != nil:
-			return nil, m.refuseIdentity(ctx, r.key, hold.refreshToken, a, err)
-		default:
-			g.idToken, g.changed = a.idToken, renewed
-		}
+	switch {
+	case errors.Is(s.refused, errKeysUnreachable):
+		m.log.WarnContext(ctx, "tokenwell: a refreshed ID token could not be checked; the old one is kept", "error", s.refused)
+	case s.refused != nil:
+		return nil, m.refuseIdentity(ctx, r.key, hold.refreshToken, a, s.refused)
+	default:
+		g.idToken, g.changed = a.idToken, s.renewed
 	}
 	l, err := m.save(ctx, g)
 	switch {

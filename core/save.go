@@ -95,8 +95,13 @@ func (m *Manager) merge(r *record, g *grant) {
 	if g.idToken != "" {
 		r.IDToken = g.idToken
 	}
-	r.put(g.slot, g.token, m.now().UnixMilli())
-	r.Claim, r.Unanswered = nil, ""
+	if held, ok := r.Tokens[g.slot]; !ok || held.Obtained <= g.token.Obtained {
+		r.put(g.slot, g.token, m.now().UnixMilli())
+	}
+	// Where the refresh token stays another may have claimed it since.
+	if digest(r.RefreshToken) != g.sent || r.Claim != nil && r.Claim.Attempt == g.attempt {
+		r.Claim, r.Unanswered = nil, ""
+	}
 }
 
 // unsavedGrants are the results that the Store has not taken yet, by the key of
@@ -145,7 +150,7 @@ func (m *Manager) settle(ctx context.Context, r renewal) (*Token, error) {
 	}
 	tok := newToken(g.token.AccessToken, g.token.Type, g.token.Scopes, g.answer.expiry)
 	expired := g.token.Expiry != 0 && m.now().UnixMilli() >= g.token.Expiry
-	if g.slot != r.slot || expired || tok.is(r.rejected) || g.lastLook.elapsed() >= unsavedFor {
+	if g.slot != r.slot || expired || tok.is(r.rejected) || g.lastLook.elapsed() >= unsavedFor || m.knownToHaveEnded(r.key) {
 		return nil, err
 	}
 	return tok, nil
@@ -178,7 +183,7 @@ func (m *Manager) keepUnsaved(g *grant, r *record) {
 func (m *Manager) saveLater(g *grant) {
 	defer m.unsaved.drop(g)
 	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 2*time.Second
+	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 250*time.Millisecond // with jitter, shorter than takeOverPause
 	for m.now().UnixMilli() < g.expires {
 		if sleep(m.life, pause.NextBackOff()) != nil {
 			m.log.Error("tokenwell: closed before a refresh could be saved; its user will have to sign in again")

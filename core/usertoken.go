@@ -79,8 +79,7 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 	case err != nil:
 		return m.withoutStore(ctx, b, err)
 	case rev == "":
-		m.logins.Invalidate(b.key)
-		b.seen.Store(nil)
+		m.sawEnd(b.key)
 		return nil, errSessionOver
 	}
 	if l == nil || l.rev != rev {
@@ -98,7 +97,10 @@ func (m *Manager) currentLogin(ctx context.Context, b *binding) (*login, error) 
 
 // withoutStore is currentLogin after a look into the Store has failed.
 func (m *Manager) withoutStore(ctx context.Context, b *binding, failure error) (*login, error) {
-	if m.unsaved.has(b.key) {
+	switch {
+	case m.knownToHaveEnded(b.key):
+		return nil, storeError(failure)
+	case m.unsaved.has(b.key):
 		return nil, nil
 	}
 	l, _ := m.logins.GetIfPresent(b.key) // not b.seen: it may have ended here

@@ -94,7 +94,7 @@ var (
 		},
 		"outage, logout": {
 			Config: Config{Slots: 1, Tokens: early, CachedPeek: true, Outages: anyOutage, Limits: Limits{Outages: 1, Logouts: 1}},
-			needs:  LookOften | TimeBefore | RememberEnd | KeepNewer,
+			needs:  LookOften | RememberEnd | KeepNewer,
 		},
 	}
 )
