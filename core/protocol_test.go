@@ -207,7 +207,7 @@ func TestBadGatewayIsNoAnswer(t *testing.T) {
 			if q.URL.Path == "/token" && err == nil {
 				once.Do(func() {
 					resp.Body.Close()
-					resp = &http.Response{StatusCode: 502, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("<html>")), Request: q}
+					resp = &http.Response{StatusCode: http.StatusBadGateway, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("<html>")), Request: q}
 				})
 			}
 			return resp, err
