@@ -257,9 +257,12 @@ func (m *Manager) send(ctx context.Context, hold *claimHold, r renewal) outcome 
 	done := make(chan outcome, 1)
 	go func() {
 		var s outcome
-		if s.answer, s.err = m.requestToken(ctx, m.app, opRefresh, form); s.err == nil && s.answer.idToken != "" {
-			s.renewed, s.refused = m.checkRefreshedIDToken(ctx, hold.login, s.answer.idToken)
-		}
+		_, s.err = m.guard(ctx, opRefresh, func() (_ any, err error) { // the application authenticates, and may bring the transport
+			if s.answer, err = m.requestToken(ctx, m.app, opRefresh, form); err == nil && s.answer.idToken != "" {
+				s.renewed, s.refused = m.checkRefreshedIDToken(ctx, hold.login, s.answer.idToken)
+			}
+			return nil, err
+		})
 		done <- s
 	}()
 	beat := time.NewTicker(claimBeat)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -136,5 +137,37 @@ func TestLocalPathIsBounded(t *testing.T) {
 	result, err := r.finish(s, r.sign(r.start(s, core.LoginOptions{ReturnTo: "/" + strings.Repeat("a", 1<<20)}), "alice"))
 	if err != nil || result.ReturnTo != "/" {
 		t.Errorf("a login ends at %v, %v", result, err)
+	}
+}
+
+// A panic, or the end of its goroutine, in what the application brings to a refresh is an
+// error, and neither the end of the program nor a session that is locked for ever.
+func TestPanicInMidRefreshIsAnError(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(){"a panic": func() { panic("sentinel") }, "an end": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRefreshRig(t, coretest.Options{})
+			u := r.signIn("alice")
+			r.p.Advance(untilExpiry)
+			failing := true
+			m := r.manager(func(c *core.Config) {
+				c.Backchannel = &http.Client{Transport: roundTripper(func(q *http.Request) (*http.Response, error) {
+					if q.Method == http.MethodPost && failing {
+						failing = false
+						fail()
+					}
+					return http.DefaultTransport.RoundTrip(q)
+				})}
+			})
+			_, err := m.GetUserAccessToken(u.as(m))
+			if e := asError(t, err); e.Op != "refresh_token" || strings.Contains(err.Error(), "sentinel") {
+				t.Errorf("%v", err)
+			}
+			r.p.Advance(time.Minute)
+			if _, err := m.GetUserAccessToken(u.as(m)); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
 	}
 }

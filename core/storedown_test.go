@@ -199,3 +199,26 @@ func TestStoreDownAfterRefreshIsNotNoticed(t *testing.T) {
 		r.store.fail(nil)
 	}, func(c *core.Config) { c.Store = &remoteStore{Store: c.Store} })
 }
+
+// A request that lasts longer than a decoded record is kept in memory is served as well;
+// one whose session may have come to its idle end, or whose record cannot be opened, is
+// told that the store failed.
+func TestStoreDownTellsNobodyToSignIn(t *testing.T) {
+	t.Parallel()
+	inBubble(t, coretest.Options{}, func(t *testing.T, r *refreshRig) {
+		u := r.signIn("alice")
+		stream := u.as(r.m)
+		for range 5 {
+			time.Sleep(5 * time.Minute)
+			r.get(stream)
+		}
+		r.store.fail(errStoreDown)
+		r.get(stream)
+		r.p.Advance(31 * time.Minute)
+		_, err := r.m.GetUserAccessToken(stream)
+		if e := asError(t, err); e.Op != "store" || errors.Is(err, core.ErrLoginRequired) {
+			t.Errorf("idle, perhaps: %v", err)
+		}
+		r.store.fail(nil)
+	}, idleFor(30*time.Minute), func(c *core.Config) { c.Store = &remoteStore{Store: c.Store} })
+}

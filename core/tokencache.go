@@ -24,10 +24,10 @@ type wanted struct {
 	get func(ctx context.Context, w wanted) (tok *heldToken, asked bool, err error)
 }
 
-// flight names what is asked for at the same time by several as one: who wants a
-// new token is not served by those who take any.
+// flight names what is asked for at the same time by several as one: who asks for a
+// new token by hand is not served by those who take any.
 func (w *wanted) flight() string {
-	if w.force {
+	if w.byHand {
 		return "renewed token " + w.key + w.client
 	}
 	return "token " + w.key + w.client

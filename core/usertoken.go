@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"github.com/tokenwell/tokenwell/store"
 )
 
 // GetUserAccessToken returns an access token of the user who is signed in in ctx,
@@ -103,10 +105,15 @@ func (m *Manager) withoutStore(ctx context.Context, b *binding, failure error) (
 	case m.unsaved.has(b.key):
 		return nil, nil
 	}
-	l, _ := m.logins.GetIfPresent(b.key) // not b.seen: it may have ended here
+	l, known := m.logins.GetIfPresent(b.key)
+	if !known {
+		l = b.seen.Load() // of a request that lasts
+	}
 	switch {
-	case ctx.Err() != nil || l == nil:
+	case ctx.Err() != nil || l == nil || errors.Is(failure, store.ErrSealed):
 		return nil, storeError(failure)
+	case m.now().UnixMilli() >= m.endsAt(l.record) && m.now().UnixMilli() < l.Expires:
+		return nil, storeError(failure) // idle, unless another process has noted its use
 	case l.lookedAt():
 		m.storeFailed(ctx, failure)
 		return l.unconfirmed(), nil
@@ -228,6 +235,8 @@ func (m *Manager) over(ctx context.Context, b *binding, l *login) bool {
 // touch notes that a browser used the login. Losing the race to another write is
 // fine: the next request notes it.
 func (m *Manager) touch(ctx context.Context, key string, l *login, now int64) {
+	ctx, cancel := context.WithTimeout(ctx, knownTimeout)
+	defer cancel()
 	used := l.clone()
 	used.Used = now
 	if _, err := m.swap(ctx, key, l.rev, used); err != nil {

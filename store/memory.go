@@ -3,6 +3,7 @@ package store
 import (
 	"container/heap"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -50,6 +51,9 @@ type entry struct {
 	expires time.Time
 	index   int // in the queue
 }
+
+// Format implements fmt.Formatter without what is in it.
+func (m *Memory) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, "store.Memory") }
 
 // NewMemory returns an empty Memory.
 func NewMemory() *Memory {

@@ -72,6 +72,9 @@ func Seal(s Store, keys []Key) (*Sealed, error) {
 	return sealed, nil
 }
 
+// Format implements fmt.Formatter without the keys' secrets.
+func (s *Sealed) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, "store.Sealed") }
+
 // Load implements [Store].
 func (s *Sealed) Load(ctx context.Context, key string) ([]byte, string, error) {
 	value, rev, err := s.inner.Load(ctx, key)

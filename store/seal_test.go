@@ -219,6 +219,19 @@ func TestKeyShowsNoSecret(t *testing.T) {
 	}
 }
 
+func TestStoresShowNoSecret(t *testing.T) {
+	t.Parallel()
+	memory := store.NewMemory()
+	put(t, memory, "key", "", "ssss-value")
+	for _, v := range []any{memory, seal(t, memory, store.Key{Name: "n", Secret: bytes.Repeat([]byte("s"), 32)})} {
+		for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", v, v, v, v), fmt.Sprint([]any{v})} {
+			if strings.Contains(text, "ssss") || strings.Contains(text, "115 115") || strings.Contains(text, "0x73") {
+				t.Errorf("%T: %s", v, text)
+			}
+		}
+	}
+}
+
 func BenchmarkOpen(b *testing.B) {
 	s := seal(b, store.NewMemory(), store.Key{Name: "one", Secret: secret(1)})
 	rev := put(b, s, "key", "", strings.Repeat("v", 4<<10))

@@ -65,6 +65,9 @@ func inOneOrder(moves []move) error {
 	var latest time.Duration  // when the last of those before had begun
 	rev, steps := "", 0
 	for m, ok := won[rev]; ok; m, ok = won[rev] {
+		if _, again := made[m.to]; again {
+			return fmt.Errorf("revision %q was given twice", m.to)
+		}
 		if m.ended < latest {
 			return fmt.Errorf("the Swap to revision %q had ended before one that comes before it began", m.to)
 		}
