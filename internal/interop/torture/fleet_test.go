@@ -229,5 +229,9 @@ func (f *fleet) freeze(d time.Duration) {
 		return
 	}
 	_ = w.cmd.Process.Signal(syscall.SIGSTOP)
-	time.AfterFunc(d, func() { _ = w.cmd.Process.Signal(syscall.SIGCONT) })
+	f.meanwhile.Go(func() {
+		time.Sleep(d)
+		_ = w.cmd.Process.Signal(syscall.SIGCONT)
+		time.Sleep(time.Second) // it takes up where it was
+	})
 }
