@@ -92,6 +92,7 @@ func (tr trial) run(t *testing.T, b *backend) row {
 		}
 		if !tr.logout {
 			f.settle(granted, fault.Drop)
+			f.order(order{Ticket: string(f.ticket), Callers: 1, Patient: time.Minute}) // each has seen what came of it
 		}
 		out.refreshes += f.p.Granted("refresh_token") - granted
 		f.replace(tr)
