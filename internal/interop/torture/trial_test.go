@@ -33,8 +33,8 @@ type row struct {
 	errors                                map[string]int
 }
 
-// retryUnsaved is the longest pause between two tries to save.
-const retryUnsaved = 6 * time.Second
+// retryUnsaved is longer than any pause between two tries to save.
+const retryUnsaved = 2 * time.Second
 
 const (
 	tokenLife = time.Hour
